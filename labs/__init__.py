@@ -1,0 +1,1 @@
+"""Compute: centers, flavors, budgets, the ledger, and lab sessions."""
