@@ -1,0 +1,173 @@
+"""Partners, people, and how they sign in."""
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.access import MemberRole, PlatformRole
+from app.db import Entity
+
+
+class PartnerKind(StrEnum):
+    UNIVERSITY = "university"
+    COMPANY = "company"
+    COMPUTING_CENTER = "computing-center"
+    PUBLIC_BODY = "public-body"
+
+
+class Partner(Entity):
+    """A tenant: what belongs to one partner is not seen by another."""
+
+    __tablename__ = "partner"
+
+    slug: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[PartnerKind]
+    title_zh: Mapped[str]
+    title_en: Mapped[str]
+    time_zone: Mapped[str] = mapped_column(default="Asia/Shanghai")
+    email_domains: Mapped[list[str]] = mapped_column(ARRAY(String), default=list)
+
+
+class Person(Entity):
+    __tablename__ = "person"
+    __table_args__ = (
+        Index("uq_person_email_lower", func.lower(text("email")), unique=True),
+        CheckConstraint("language IN ('zh_CN', 'en')", name="language"),
+    )
+
+    email: Mapped[str]
+    name: Mapped[str]  # as the person writes it, in any script; may be two characters long
+    name_latin: Mapped[str | None]
+    language: Mapped[str] = mapped_column(default="zh_CN")
+    time_zone: Mapped[str] = mapped_column(default="Asia/Shanghai")
+    password_hash: Mapped[str | None]  # argon2id
+    is_active: Mapped[bool] = mapped_column(default=True)
+
+    memberships: Mapped[list["Membership"]] = relationship(back_populates="person", lazy="raise")
+
+    @property
+    def hub_name(self) -> str:
+        """The user's name on every hub, and the `sub` of OpenID Connect: stable, and says nothing."""
+        return self.id.hex
+
+
+class Membership(Entity):
+    __tablename__ = "membership"
+    __table_args__ = (
+        UniqueConstraint("person_id", "partner_id", "role"),
+        Index(
+            "uq_membership_number",
+            "partner_id",
+            "number",
+            "role",
+            unique=True,
+            postgresql_where=text("number IS NOT NULL"),
+        ),
+    )
+
+    person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id), index=True)
+    partner_id: Mapped[UUID] = mapped_column(ForeignKey(Partner.id), index=True)
+    role: Mapped[MemberRole]
+    number: Mapped[str | None]  # what the partner calls this person; text: leading zeros matter
+
+    person: Mapped[Person] = relationship(back_populates="memberships", lazy="raise")
+    partner: Mapped[Partner] = relationship(lazy="joined", innerjoin=True)
+
+
+class PlatformRoleGrant(Entity):
+    """A platform role for a period [from_at, until_at), with the reason it was given."""
+
+    __tablename__ = "platform_role_grant"
+    __table_args__ = (CheckConstraint("until_at IS NULL OR until_at > from_at", name="period"),)
+
+    person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id), index=True)
+    role: Mapped[PlatformRole]
+    from_at: Mapped[datetime]
+    until_at: Mapped[datetime | None]
+    reason: Mapped[str]
+
+    def holds(self, at: datetime) -> bool:
+        return self.from_at <= at and (self.until_at is None or at < self.until_at)
+
+
+class SignIn(Entity):
+    """One browser in which somebody signed in. The cookie holds a random key; the row, its digest."""
+
+    __tablename__ = "sign_in"
+
+    person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id), index=True)
+    key_sha256: Mapped[str] = mapped_column(unique=True)
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    address: Mapped[str | None]
+    browser: Mapped[str | None]
+
+
+class PersonalToken(Entity):
+    """Lets a program act for a person, within scopes, until it expires. Shown once, stored as a digest."""
+
+    __tablename__ = "personal_token"
+
+    person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id), index=True)
+    name: Mapped[str]
+    sha256: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(String))
+    expires_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class AuthorizationCode(Entity):
+    """A one-time code of OpenID Connect, for a hub that signs somebody in (RFC 6749, 4.1)."""
+
+    __tablename__ = "authorization_code"
+
+    sha256: Mapped[str] = mapped_column(unique=True)
+    client_id: Mapped[str]
+    person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id))
+    sign_in_id: Mapped[UUID] = mapped_column(ForeignKey(SignIn.id))
+    redirect_uri: Mapped[str]
+    scope: Mapped[str]
+    nonce: Mapped[str | None]
+    code_challenge: Mapped[str]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class AccessToken(Entity):
+    """What a hub got for a code; it ends with the sign-in it came from."""
+
+    __tablename__ = "access_token"
+
+    sha256: Mapped[str] = mapped_column(unique=True)
+    client_id: Mapped[str]
+    person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id))
+    sign_in_id: Mapped[UUID] = mapped_column(ForeignKey(SignIn.id), index=True)
+    scope: Mapped[str]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class Notice(Entity):
+    """News for one person: a kind, whose text is chosen when it is read, and the facts in it."""
+
+    __tablename__ = "notice"
+    __table_args__ = (UniqueConstraint("person_id", "event"),)
+
+    person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id), index=True)
+    kind: Mapped[str]
+    event: Mapped[str]  # what happened, named once: nobody hears twice of the same event
+    facts: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    url: Mapped[str | None]
+    read_at: Mapped[datetime | None]
+
+
+def fingerprint(secret: str) -> str:
+    """The digest under which a random secret is stored. For long random strings only, not for passwords."""
+    return hashlib.sha256(secret.encode()).hexdigest()

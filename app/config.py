@@ -1,0 +1,99 @@
+"""Settings: read once from the environment, checked at the start, never read again elsewhere."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+class SettingsError(RuntimeError):
+    """The environment does not say what the program needs; the message is a sentence for people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubSettings:
+    """How to reach the hub of one center, and the secrets the two sides share."""
+
+    center: str
+    api_url: str
+    public_url: str
+    token: str = field(repr=False)
+    client_id: str
+    client_secret: str = field(repr=False)
+    admission_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    database_url: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    platform_url: str = "http://127.0.0.1:8600"
+    hubs: tuple[HubSettings, ...] = ()
+    oidc_key: str = field(default="", repr=False)  # PEM of an RSA private key
+    secure_cookies: bool = True
+    var_dir: Path = Path("var")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
+        missing = [name for name in ("DATABASE_URL", "SECRET_KEY") if not env.get(name)]
+        if missing:
+            raise SettingsError(f"Set {', '.join(missing)} in the environment, or start everything with `make run`.")
+        return cls(
+            database_url=env["DATABASE_URL"],
+            secret_key=env["SECRET_KEY"],
+            platform_url=env.get("PLATFORM_URL", cls.platform_url).rstrip("/"),
+            hubs=_hubs(env.get("HUBS_FILE", "")),
+            oidc_key=_text_of(env.get("OIDC_KEY_FILE", "")),
+            secure_cookies=env.get("SECURE_COOKIES", "1") != "0",
+            var_dir=Path(env.get("VAR_DIR", "var")),
+        )
+
+    def as_flask(self) -> dict[str, Any]:
+        return {
+            "SQLALCHEMY_DATABASE_URI": self.database_url,
+            "SQLALCHEMY_ENGINE_OPTIONS": {
+                "pool_pre_ping": True,
+                "pool_size": 8,
+                "max_overflow": 16,
+                "pool_timeout": 10,
+                "pool_use_lifo": True,
+                "connect_args": {
+                    "connect_timeout": 5,
+                    "options": "-c lock_timeout=4s -c statement_timeout=30s -c timezone=UTC",  # nobody waits for ever
+                },
+            },
+            "SECRET_KEY": self.secret_key,
+            "SESSION_COOKIE_NAME": "chancai_session",
+            "SESSION_COOKIE_SECURE": self.secure_cookies,
+            "SESSION_COOKIE_HTTPONLY": True,
+            "SESSION_COOKIE_SAMESITE": "Lax",
+            "MAX_CONTENT_LENGTH": 16 * 1024 * 1024,
+            "BABEL_DEFAULT_LOCALE": "zh_CN",
+            "API_TITLE": "Chancai",
+            "API_VERSION": "v1",
+            "OPENAPI_VERSION": "3.1.0",
+            "OPENAPI_URL_PREFIX": "/api/v1",
+            "OPENAPI_JSON_PATH": "openapi.json",
+            "RATELIMIT_HEADERS_ENABLED": True,
+        }
+
+
+def _text_of(path: str) -> str:
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text()
+    except OSError as error:
+        raise SettingsError(f"The file {path} cannot be read: {error.strerror}.") from error
+
+
+def _hubs(path: str) -> tuple[HubSettings, ...]:
+    if not path:
+        return ()
+    names = {f.name for f in fields(HubSettings)}
+    try:
+        return tuple(HubSettings(**{k: v for k, v in row.items() if k in names}) for row in json.loads(_text_of(path)))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SettingsError(f"HUBS_FILE {path} is not a JSON list of hubs, each with {', '.join(sorted(names))}.") from error

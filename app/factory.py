@@ -1,0 +1,66 @@
+"""The composition root: the one module that knows every domain."""
+
+import importlib.metadata
+
+import jinja2
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+from flask_migrate import Migrate
+
+import accounts.sign_on
+from app import csrf, jobs, locale, logs, pages, problems
+from app.config import Settings
+from app.db import db
+from app.jobs import Job
+from labs.adapters import Hub
+from labs.adapters.jupyterhub import JupyterHub
+
+
+class Json(DefaultJSONProvider):
+    sort_keys = False
+    ensure_ascii = False
+
+
+def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = None) -> Flask:
+    """Put the application together. `hubs` (by center) stand in for the real ones in tests."""
+    settings = settings or Settings.from_env()
+    app = Flask(__name__)
+    app.json = Json(app)
+    app.config.from_mapping(settings.as_flask())
+    app.config["API_SPEC_OPTIONS"] = {"info": {"version": importlib.metadata.version("chancai")}}
+    app.jinja_options = {"undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    app.extensions["settings"] = settings
+    app.extensions["hubs"] = hubs if hubs is not None else _hubs(settings)
+
+    logs.init_app(app)
+    db.init_app(app)
+    Migrate(app, db, directory="migrations", compare_type=True, render_as_batch=False)
+    locale.init_app(app)
+    csrf.init_app(app)
+    problems.init_app(app)
+    accounts.sign_on.init_app(app)
+
+    api = problems.ProblemApi(app)
+    for blueprint in _api_blueprints():
+        api.register_blueprint(blueprint)
+    for page_blueprint in _page_blueprints():
+        app.register_blueprint(page_blueprint)
+    pages.init_app(app, home_parts=[], count_unread=lambda: 0)
+    jobs.init_app(app, _jobs())
+    return app
+
+
+def _api_blueprints() -> list:
+    return []
+
+
+def _page_blueprints() -> list:
+    return []
+
+
+def _jobs() -> list[Job]:
+    return []
+
+
+def _hubs(settings: Settings) -> dict[str, Hub]:
+    return {hub.center: JupyterHub(hub.api_url, hub.token) for hub in settings.hubs}

@@ -1,0 +1,151 @@
+"""Scheduled work. `chancai jobs run` is its own process; the web processes run no jobs.
+
+A job is a function without arguments that may run twice and does the same as running once. Workers may
+be many: one of them holds an advisory lock and works, the others wait for it. A transaction that leaves
+work behind calls `wake(name)`, and the worker starts that job as soon as the transaction has committed.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import click
+import psycopg
+import sqlalchemy as sa
+from apscheduler.schedulers.background import BackgroundScheduler
+from flask import Flask
+from flask.cli import AppGroup
+
+from app.db import db
+
+log = logging.getLogger(__name__)
+ONE_WORKER = 7_021_001  # key of the advisory lock that only one worker holds
+CHANNEL = "chancai_jobs"
+
+
+@dataclass(frozen=True)
+class Job:
+    run: Callable[[], int]  # returns how many things it did
+    every: timedelta
+
+    @property
+    def name(self) -> str:
+        return self.run.__name__
+
+
+def wake(name: str) -> None:
+    """Ask for that job at once; the worker hears of it when the current transaction commits."""
+    db.session.execute(sa.select(sa.func.pg_notify(CHANNEL, name)))
+
+
+def run_job(app: Flask, job: Job) -> int:
+    with app.app_context():
+        done = job.run()
+        if done:
+            log.info("job done", extra={"job": job.name, "done": done})
+        return done
+
+
+class Worker:
+    """Runs each job on its schedule and when woken, never the same job twice at a time."""
+
+    def __init__(self, app: Flask, jobs: Sequence[Job]) -> None:
+        self._app = app
+        self._jobs = {job.name: job for job in jobs}
+        self._running = {job.name: threading.Lock() for job in jobs}
+        self._wanted: set[str] = set()
+        self._stop = threading.Event()
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC",
+            executors={"default": {"type": "threadpool", "max_workers": len(jobs) + 4}},
+            job_defaults={"coalesce": True, "max_instances": 4, "misfire_grace_time": 60},
+        )
+        for job in jobs:
+            self._scheduler.add_job(
+                self.run_soon, "interval", args=(job.name,), seconds=job.every.total_seconds(), id=job.name
+            )
+
+    def run_soon(self, name: str) -> None:
+        """Run the job now; if it is running already, run it once more when it has finished."""
+        self._wanted.add(name)
+        while name in self._wanted and self._running[name].acquire(blocking=False):
+            try:
+                self._wanted.discard(name)
+                run_job(self._app, self._jobs[name])
+            except Exception:
+                log.exception("job failed", extra={"job": name})
+            finally:
+                self._running[name].release()
+
+    def run(self) -> None:
+        """Work until stopped; survive a database that goes away and comes back."""
+        self._scheduler.start(paused=True)
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._work()
+                except psycopg.Error as error:
+                    log.error("worker lost the database, trying again", extra={"why": str(error).split("\n")[0]})
+                    self._scheduler.pause()
+                    self._stop.wait(1)
+        finally:
+            self._scheduler.shutdown(wait=True)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _work(self) -> None:
+        with self._app.app_context():
+            url = db.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+            if not self._take_turn(connection):
+                return
+            connection.execute(f"LISTEN {CHANNEL}")
+            log.info("worker ready", extra={"jobs": len(self._jobs)})
+            self._scheduler.resume()
+            for name in self._jobs:
+                self._start(name)
+            while not self._stop.is_set():
+                for notice in connection.notifies(timeout=1.0):
+                    self._start(notice.payload)
+                connection.execute("SELECT 1")  # finds out that the database, and so the lock, is gone
+
+    def _take_turn(self, connection: psycopg.Connection[tuple[bool]]) -> bool:
+        said = False
+        while not self._stop.is_set():
+            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (ONE_WORKER,)).fetchone()
+            if row is not None and row[0]:
+                return True
+            if not said:
+                log.info("another worker is at work; waiting for its turn")
+                said = True
+            self._stop.wait(1)
+        return False
+
+    def _start(self, name: str) -> None:
+        if name in self._jobs:
+            self._scheduler.add_job(self.run_soon, args=(name,), misfire_grace_time=None)
+
+
+def init_app(app: Flask, jobs: Sequence[Job]) -> None:
+    app.extensions["jobs"] = {job.name: job for job in jobs}
+    group = AppGroup("jobs", help="Scheduled work.")
+
+    @group.command("run")
+    def run() -> None:
+        """Run every job on its schedule, until stopped."""
+        worker = Worker(app, jobs)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.stop())
+        worker.run()
+
+    @group.command("once")
+    @click.argument("name", type=click.Choice([job.name for job in jobs]))
+    def once(name: str) -> None:
+        """Run one job now."""
+        click.echo(run_job(app, app.extensions["jobs"][name]))
+
+    app.cli.add_command(group)

@@ -1,0 +1,152 @@
+"""Fixtures for every test: an app, a database that forgets, clients, a frozen clock."""
+
+import os
+from collections.abc import Iterator
+from contextvars import Context
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import time_machine
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from flask import Flask, has_app_context
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from accounts.models import Person
+from app.config import HubSettings, Settings
+from app.db import Base, db
+from app.factory import create_app
+from tests import postgres
+from tests.fakes import FakeHub
+from tests.make import Make, as_actor, sign_in
+
+NOW = "2026-03-02T09:00:00+00:00"
+
+__all__ = ["as_actor", "sign_in"]
+
+
+class Client(FlaskClient):
+    """Sends each request from a fresh context, as a server would, and says where it comes from, as a browser does.
+
+    So the view has its own `g`, user and session, and what it forgets to commit is lost and fails the test.
+    """
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        if has_app_context():  # not so when following a redirect
+            db.session.commit()
+        if args and isinstance(args[0], str):
+            headers = dict(kwargs.pop("headers", None) or {})
+            if not {"Sec-Fetch-Site", "Origin", "Authorization"} & set(headers):
+                headers["Sec-Fetch-Site"] = "same-origin"
+            kwargs["headers"] = headers
+        return Context().run(super().open, *args, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def hub() -> FakeHub:
+    return FakeHub()
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    center = HubSettings(
+        center="embedded",
+        api_url="http://127.0.0.1:1/hub/api",
+        public_url="http://labs.test",
+        token="hub-token",
+        client_id="hub-embedded",
+        client_secret="client-secret",
+        admission_secret="admission-secret",
+    )
+    return Settings(
+        database_url=postgres.url(),
+        secret_key="test",
+        platform_url="http://localhost",
+        hubs=(center,),
+        oidc_key=pem,
+        secure_cookies=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def app(hub: FakeHub, settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings, hubs={"embedded": hub})
+    app.testing = True
+    app.test_client_class = Client
+    with app.app_context():
+        db.session.execute(sa.text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+        db.session.commit()
+        Base.metadata.create_all(db.engine)
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture(autouse=True)
+def clock(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Time stands still, except where everything runs for real."""
+    if request.node.get_closest_marker("campus") or request.node.get_closest_marker("hub"):
+        yield None
+        return
+    mark = request.node.get_closest_marker("now")
+    with time_machine.travel(mark.args[0] if mark else NOW, tick=False) as coordinates:
+        yield coordinates
+
+
+@pytest.fixture
+def database(app: Flask, hub: FakeHub) -> Iterator[None]:
+    """One outer transaction for each test, rolled back at its end; commits inside become savepoints."""
+    hub.reset()
+    with app.app_context():
+        engine = db.engine
+        with engine.connect() as connection, connection.begin() as outer:
+            db.engines[None] = connection  # type: ignore[index]
+            db.session.configure(join_transaction_mode="create_savepoint")
+            try:
+                yield
+            finally:
+                db.session.remove()
+                db.engines[None] = engine  # type: ignore[index]
+                outer.rollback()
+
+
+@pytest.fixture
+def committed(app: Flask, hub: FakeHub) -> Iterator[Make]:
+    """A database that remembers, for threads and races; emptied afterwards."""
+    hub.reset()
+    with app.app_context():
+        yield Make()
+        db.session.rollback()
+        tables = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
+        db.session.execute(sa.text(f"TRUNCATE {tables} CASCADE"))
+        db.session.commit()
+        db.session.remove()
+
+
+@pytest.fixture
+def make(database: None) -> Make:
+    return Make()
+
+
+@pytest.fixture
+def client(app: Flask, database: None) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def student(make: Make) -> Person:
+    return make.person(name="王伟", language="en")
+
+
+@pytest.fixture
+def as_student(app: Flask, student: Person) -> FlaskClient:
+    return sign_in(app, student)
+
+
+os.environ.setdefault("AUTHLIB_INSECURE_TRANSPORT", "1")
