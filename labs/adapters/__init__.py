@@ -96,7 +96,11 @@ class Hub(Protocol):
         """Stop the server and forget its name. One that the hub does not know is fine."""
 
     def active(self, page: int = 200) -> Iterator[list[Server]]:
-        """All servers that run, start or stop, a page of users at a time, one call to the hub for each page."""
+        """All servers that run, start or stop, a page of users at a time, one call to the hub for each page.
+
+        The hub counts pages anew for each call: a server that is missing here may only have slipped between two
+        pages. Ask `server()` before believing that it is gone.
+        """
 
     def close(self) -> None:
         """Let go of the connections."""
