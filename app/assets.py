@@ -1,6 +1,6 @@
 """Static files under URLs that change with their content, so that browsers keep them for a year.
 
-`asset("chancai.css")` in a template gives `/static/chancai.css?v=<hash>`. Text is sent gzipped, packed once per process.
+`asset("chancai.css")` in a template gives `/static/chancai.css?v=<hash>`. Text is gzipped once per process.
 """
 
 import gzip
