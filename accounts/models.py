@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.access import MemberRole, PlatformRole
-from app.db import Entity
+from app.db import Base, Entity
 
 
 class PartnerKind(StrEnum):
@@ -109,6 +109,16 @@ class SignIn(Entity):
     browser: Mapped[str | None]
 
 
+class AttemptCount(Base):
+    """How often somebody tried to sign in lately: from an address, and for an account from that address."""
+
+    __tablename__ = "attempt_count"
+
+    key: Mapped[str] = mapped_column(primary_key=True)  # a digest: says neither account nor address
+    attempts: Mapped[int]
+    ends_at: Mapped[datetime]  # then counting starts anew
+
+
 class PersonalToken(Entity):
     """Lets a program act for a person, within scopes, until it expires. Shown once, stored as a digest."""
 
@@ -135,7 +145,7 @@ class AuthorizationCode(Entity):
     redirect_uri: Mapped[str]
     scope: Mapped[str]
     nonce: Mapped[str | None]
-    code_challenge: Mapped[str]
+    code_challenge: Mapped[str]  # of method S256, the only one we take
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
 
@@ -149,6 +159,7 @@ class AccessToken(Entity):
     client_id: Mapped[str]
     person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id))
     sign_in_id: Mapped[UUID] = mapped_column(ForeignKey(SignIn.id), index=True)
+    code_id: Mapped[UUID] = mapped_column(ForeignKey(AuthorizationCode.id), index=True)
     scope: Mapped[str]
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
@@ -158,7 +169,10 @@ class Notice(Entity):
     """News for one person: a kind, whose text is chosen when it is read, and the facts in it."""
 
     __tablename__ = "notice"
-    __table_args__ = (UniqueConstraint("person_id", "event"),)
+    __table_args__ = (
+        UniqueConstraint("person_id", "event"),
+        Index("ix_notice_unread", "person_id", postgresql_where=text("read_at IS NULL")),
+    )
 
     person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id), index=True)
     kind: Mapped[str]

@@ -43,7 +43,7 @@ class Row(Protocol):
 
 def record(actor: Actor, action: str, row: Row, *, partner_id: UUID | None = None, **changes: object) -> None:
     """Write down an act in the current transaction; `changes` are the facts: new values or (before, after)."""
-    facts = {name: "(secret)" if any(word in name for word in SECRET) else _plain(v) for name, v in changes.items()}
+    facts = {name: "(secret)" if any(word in name for word in SECRET) else plain(v) for name, v in changes.items()}
     db.session.add(
         AuditEntry(
             actor_id=actor.person_id,
@@ -58,9 +58,9 @@ def record(actor: Actor, action: str, row: Row, *, partner_id: UUID | None = Non
     )
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

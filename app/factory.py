@@ -8,6 +8,7 @@ from flask.json.provider import DefaultJSONProvider
 from flask_migrate import Migrate
 
 import accounts.sign_on
+from accounts.pages import sign_in as sign_in_pages
 from app import csrf, jobs, locale, logs, pages, problems
 from app.config import Settings
 from app.db import db
@@ -55,7 +56,7 @@ def _api_blueprints() -> list:
 
 
 def _page_blueprints() -> list:
-    return []
+    return [sign_in_pages.blp]
 
 
 def _jobs() -> list[Job]:

@@ -1,0 +1,73 @@
+"""Why accounts say no."""
+
+from flask_babel import lazy_gettext as _
+
+from app.errors import Conflict, Forbidden, Invalid, SignInRequired, TooMany
+
+
+class WrongCredentials(SignInRequired):
+    """Deliberately says nothing about which of the two is wrong, or whether the account exists."""
+
+    code = "wrong-credentials"
+    title = _("E-mail or password is not right")
+    advice = _("Check both and try again. If you forgot the password, ask your university's administrator for a new one.")
+
+
+class AccountClosed(SignInRequired):
+    code = "account-closed"
+    title = _("This account is closed")
+    advice = _("Ask your university's administrator.")
+
+
+class TooManyAttempts(TooMany):
+    code = "too-many-attempts"
+    title = _("Too many attempts to sign in")
+    advice = _("Wait the time that is named and try again. Only sign-ins from where you are now are held back.")
+
+
+class TokenExpired(SignInRequired):
+    code = "token-expired"
+    title = _("This token has expired or was revoked")
+    advice = _("Make a new token on your profile page and put it into the program.")
+
+
+class TokenUnknown(SignInRequired):
+    code = "token-unknown"
+    title = _("This token is not known")
+    advice = _("Check that the whole token was copied, or make a new one on your profile page.")
+
+
+class ScopeMissing(Forbidden):
+    code = "scope-missing"
+    title = _("This token may not do that")
+    advice = _("Make a token with the scope that is named. Some things need a person who signed in with a browser.")
+
+
+class EmailTaken(Conflict):
+    code = "email-taken"
+    title = _("There is an account with this e-mail address already")
+    advice = _("Add the existing person to the partner instead.")
+
+
+class SlugTaken(Conflict):
+    code = "slug-taken"
+    title = _("This short name is in use")
+    advice = _("Choose another one.")
+
+
+class AlreadyMember(Conflict):
+    code = "already-member"
+    title = _("This person has that role here already, or somebody else has that number")
+    advice = _("Load the page again to see the list of people.")
+
+
+class WeakPassword(Invalid):
+    code = "weak-password"
+    title = _("This password is too easy to guess")
+    advice = _("Take at least ten characters, and not your name or e-mail address. A few unrelated words are good.")
+
+
+class UnknownScope(Invalid):
+    code = "unknown-scope"
+    title = _("There is no such scope")
+    advice = _("Choose from the scopes that are listed.")

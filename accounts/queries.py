@@ -1,0 +1,228 @@
+"""Reads about partners and people. Nothing here writes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, ScalarSelect, Select, cast, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
+
+from accounts.errors import AccountClosed, TokenExpired, TokenUnknown
+from accounts.models import (
+    AccessToken,
+    Membership,
+    Notice,
+    Partner,
+    Person,
+    PersonalToken,
+    PlatformRoleGrant,
+    SignIn,
+    fingerprint,
+)
+from app import clock
+from app.access import Actor, MemberRole, PlatformRole
+from app.db import db
+from app.errors import DomainError, NotFound
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Everything a request wants to know of the person who sent it, read in one statement."""
+
+    actor: Actor
+    person_id: UUID
+    language: str
+    time_zone: str
+    sign_in_id: UUID | None = None
+    signed_in_at: datetime | None = None
+    token_id: UUID | None = None
+    token_used_at: datetime | None = None
+
+
+def actor(person_id: UUID) -> Actor:
+    """What a service is given when this person acts."""
+    row = db.session.execute(_people().where(Person.id == person_id)).one_or_none()
+    if row is None:
+        raise NotFound
+    return _actor(row)
+
+
+def visitor_by_sign_in(key: str) -> Visitor | None:
+    """Whose browser holds this key; None when the sign-in has ended, or the account is closed."""
+    statement = (
+        _people(SignIn.id.label("sign_in_id"), SignIn.created_at.label("signed_in_at"))
+        .join(SignIn, SignIn.person_id == Person.id)
+        .where(
+            SignIn.key_sha256 == fingerprint(key),
+            SignIn.ended_at.is_(None),
+            SignIn.expires_at > clock.now(),
+            Person.is_active,
+        )
+    )
+    row = db.session.execute(statement).one_or_none()
+    if row is None:
+        return None
+    return Visitor(_actor(row), row.id, row.language, row.time_zone, row.sign_in_id, row.signed_in_at)
+
+
+def visitor_by_token(secret: str) -> Visitor | DomainError:
+    """For whom this token speaks, or why it does not."""
+    token = PersonalToken
+    statement = (
+        _people(
+            token.id.label("token_id"), token.scopes, token.expires_at, token.revoked_at, token.last_used_at,
+        )
+        .join(token, token.person_id == Person.id)
+        .where(token.sha256 == fingerprint(secret))
+    )
+    row = db.session.execute(statement).one_or_none()
+    if row is None:
+        return TokenUnknown()
+    if not row.is_active:
+        return AccountClosed()
+    if row.revoked_at is not None or row.expires_at <= clock.now():
+        return TokenExpired(expired_at=row.revoked_at or row.expires_at)
+    actor = _actor(row, frozenset(row.scopes))
+    return Visitor(actor, row.id, row.language, row.time_zone, token_id=row.token_id, token_used_at=row.last_used_at)
+
+
+def person(person_id: UUID) -> Person:
+    found = db.session.get(Person, person_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def person_by_email(email: str) -> Person | None:
+    return db.session.scalar(select(Person).where(func.lower(Person.email) == email.strip().lower()))
+
+
+def partner(slug: str) -> Partner:
+    found = db.session.scalar(select(Partner).where(Partner.slug == slug))
+    if found is None:
+        raise NotFound
+    return found
+
+
+def partners() -> Select[tuple[Partner]]:
+    return select(Partner).order_by(Partner.slug)
+
+
+def members(partner_id: UUID) -> Select[tuple[Membership]]:
+    """The people of a partner, one row for each role, by name."""
+    return (
+        select(Membership)
+        .join(Person, Membership.person_id == Person.id)
+        .where(Membership.partner_id == partner_id)
+        .order_by(Person.name, Membership.id)
+    )
+
+
+def memberships(person_id: UUID) -> list[Membership]:
+    statement = select(Membership).where(Membership.person_id == person_id).order_by(Membership.created_at)
+    return list(db.session.scalars(statement))
+
+
+def live_sign_ins(person_id: UUID) -> list[SignIn]:
+    """Where the person is signed in now, the latest first."""
+    statement = select(SignIn).where(
+        SignIn.person_id == person_id, SignIn.ended_at.is_(None), SignIn.expires_at > clock.now()
+    )
+    return list(db.session.scalars(statement.order_by(SignIn.created_at.desc(), SignIn.id.desc())))
+
+
+def tokens(person_id: UUID) -> list[PersonalToken]:
+    """The person's tokens that were not revoked, the latest first."""
+    statement = select(PersonalToken).where(PersonalToken.person_id == person_id, PersonalToken.revoked_at.is_(None))
+    return list(db.session.scalars(statement.order_by(PersonalToken.created_at.desc(), PersonalToken.id.desc())))
+
+
+def notices(person_id: UUID) -> Select[tuple[Notice]]:
+    return (
+        select(Notice).where(Notice.person_id == person_id).order_by(Notice.created_at.desc(), Notice.id.desc())
+    )
+
+
+def unread_notices(person_id: UUID) -> int:
+    statement = select(func.count()).select_from(Notice).where(Notice.person_id == person_id, Notice.read_at.is_(None))
+    return db.session.scalar(statement) or 0
+
+
+def live_access_token(secret: str) -> AccessToken | None:
+    """What a hub shows to learn about a person; None once it, its sign-in or the account has ended."""
+    now = clock.now()
+    statement = (
+        select(AccessToken)
+        .join(SignIn, AccessToken.sign_in_id == SignIn.id)
+        .join(Person, AccessToken.person_id == Person.id)
+        .where(
+            AccessToken.sha256 == fingerprint(secret),
+            AccessToken.revoked_at.is_(None),
+            AccessToken.expires_at > now,
+            SignIn.ended_at.is_(None),
+            SignIn.expires_at > now,
+            Person.is_active,
+        )
+    )
+    return db.session.scalar(statement)
+
+
+def _people(*columns: Any) -> Select[Any]:
+    """Persons with what they are on the platform and at partners, in one round trip."""
+    return select(
+        Person.id,
+        Person.name,
+        Person.email,
+        Person.language,
+        Person.time_zone,
+        Person.is_active,
+        _platform_roles().label("platform_roles"),
+        _memberships().label("memberships"),
+        *columns,
+    )
+
+
+def _platform_roles() -> ScalarSelect[Any]:
+    now = clock.now()
+    return (
+        select(func.array_agg(PlatformRoleGrant.role))
+        .where(
+            PlatformRoleGrant.person_id == Person.id,
+            PlatformRoleGrant.from_at <= now,
+            or_(PlatformRoleGrant.until_at.is_(None), PlatformRoleGrant.until_at > now),
+        )
+        .correlate(Person)
+        .scalar_subquery()
+    )
+
+
+def _memberships() -> ScalarSelect[Any]:
+    row = func.jsonb_build_array(
+        Membership.partner_id, Membership.role, Partner.slug, Partner.title_zh, Partner.title_en
+    )
+    return (
+        select(cast(func.jsonb_agg(row), JSONB))
+        .join_from(Membership, Partner, Membership.partner_id == Partner.id)
+        .where(Membership.person_id == Person.id)
+        .correlate(Person)
+        .scalar_subquery()
+    )
+
+
+def _actor(row: Row[Any], scopes: frozenset[str] | None = None) -> Actor:
+    roles: dict[UUID, frozenset[MemberRole]] = {}
+    partners: dict[UUID, tuple[str, str, str]] = {}
+    for partner_id, role, slug, title_zh, title_en in row.memberships or ():
+        key = UUID(partner_id)
+        roles[key] = roles.get(key, frozenset()) | {MemberRole(role)}
+        partners[key] = (slug, title_zh, title_en)
+    return Actor(
+        person_id=row.id,
+        name=row.name,
+        email=row.email,
+        platform_roles=frozenset(PlatformRole(role) for role in row.platform_roles or ()),
+        memberships=roles,
+        partners=partners,
+        scopes=scopes,
+    )

@@ -1,0 +1,77 @@
+"""Slow down guessing, in a way that locks nobody else out.
+
+Counted are attempts from an address, and attempts for an account from that address: whoever guesses from
+elsewhere does not use up what the owner of the account may try. Counters are rows, shared by all web
+processes, under a digest that names neither account nor address.
+"""
+
+import ipaddress
+from datetime import datetime, timedelta
+
+from sqlalchemy import case, delete, update
+from sqlalchemy.dialects.postgresql import insert
+
+from accounts.errors import TooManyAttempts
+from accounts.models import AttemptCount, fingerprint
+from app import clock
+from app.db import db
+
+WINDOW = timedelta(minutes=15)
+FOR_ACCOUNT = 8  # from one address
+FROM_ADDRESS = 100  # for all accounts; a campus may stand behind one address
+
+
+def count(email: str, address: str | None) -> None:
+    """Count an attempt, before the password is looked at, in a transaction of its own."""
+    by_address, by_account = _keys(email, address)
+    for key, most in ((by_address, FROM_ADDRESS), (by_account, FOR_ACCOUNT)):  # one order: no deadlock
+        attempts, ends_at = _count(key)
+        if attempts > most:
+            raise TooManyAttempts(retry_after=max(1, int((ends_at - clock.now()).total_seconds())))
+
+
+def forgive(email: str, address: str | None) -> None:
+    """The attempt was right: it does not count, and the account starts anew."""
+    by_address, by_account = _keys(email, address)
+    counter = update(AttemptCount).where(AttemptCount.key == by_address, AttemptCount.attempts > 0)
+    db.session.execute(counter.values(attempts=AttemptCount.attempts - 1))
+    db.session.execute(delete(AttemptCount).where(AttemptCount.key == by_account))
+
+
+def forget_old() -> int:
+    """Remove counters whose time is over."""
+    gone = db.session.scalars(delete(AttemptCount).where(AttemptCount.ends_at <= clock.now()).returning(AttemptCount.key))
+    return len(gone.all())
+
+
+def _count(key: str) -> tuple[int, datetime]:
+    now = clock.now()
+    over = AttemptCount.ends_at <= now
+    statement = (
+        insert(AttemptCount)
+        .values(key=key, attempts=1, ends_at=now + WINDOW)
+        .on_conflict_do_update(
+            index_elements=["key"],
+            set_={
+                "attempts": case((over, 1), else_=AttemptCount.attempts + 1),
+                "ends_at": case((over, now + WINDOW), else_=AttemptCount.ends_at),
+            },
+        )
+        .returning(AttemptCount.attempts, AttemptCount.ends_at)
+    )
+    attempts, ends_at = db.session.execute(statement).one()
+    return attempts, ends_at
+
+
+def _keys(email: str, address: str | None) -> tuple[str, str]:
+    place = _place(address)
+    return fingerprint(f"address {place}"), fingerprint(f"account {email.strip().lower()} {place}")
+
+
+def _place(address: str | None) -> str:
+    """One home or one campus: an IPv4 address, or the /64 that one IPv6 customer can pick addresses from."""
+    try:
+        known = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    return str(ipaddress.ip_network(f"{known}/64", strict=False)) if known.version == 6 else str(known)

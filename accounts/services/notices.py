@@ -1,0 +1,64 @@
+"""News for people: put down in the transaction that makes them, read in the reader's language."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from flask_babel import LazyString
+from flask_babel import lazy_gettext as _
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from accounts.models import Notice
+from app import clock
+from app.access import Actor, require_person
+from app.audit import plain
+from app.db import db
+from app.errors import NotFound
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a kind of notice reads: texts with %(fact)s in them."""
+
+    title: str | LazyString
+    text: str | LazyString = ""
+
+
+KINDS: dict[str, Words] = {}
+
+
+def describe(kind: str, title: str | LazyString, text: str | LazyString = "") -> None:
+    """Say how notices of this kind read. Each domain does so for its own kinds when it is loaded.
+
+    A fact `x` may be given as `x_zh` and `x_en`; names that end in `_at` are moments, in `_micro` credits,
+    in `_seconds` durations, and are shown as the reader is used to.
+    """
+    KINDS[kind] = Words(title, text)
+
+
+def notify(person_id: UUID, kind: str, event: str, url: str | None = None, **facts: object) -> None:
+    """Tell a person something, in the current transaction. `event` names what happened: it is told once."""
+    row = {name: plain(value) for name, value in facts.items()}
+    statement = insert(Notice).values(person_id=person_id, kind=kind, event=event, url=url, facts=row)
+    db.session.execute(statement.on_conflict_do_nothing(index_elements=["person_id", "event"]))
+
+
+def mark_read(actor: Actor, notice_id: UUID) -> Notice:
+    notice = db.session.get(Notice, notice_id)
+    if notice is None or notice.person_id != require_person(actor):
+        raise NotFound
+    notice.read_at = notice.read_at or clock.now()
+    return notice
+
+
+def mark_all_read(actor: Actor, until: datetime | None = None) -> int:
+    """Mark what the person has seen: everything unread, or what came up to a moment."""
+    statement = update(Notice).where(Notice.person_id == require_person(actor), Notice.read_at.is_(None))
+    if until is not None:
+        statement = statement.where(Notice.created_at <= until)
+    ids = db.session.scalars(statement.values(read_at=clock.now()).returning(Notice.id))
+    return len(ids.all())
+
+
+describe("welcome", _("Welcome, %(name)s"), _("Find a course, take a seat, and open its lab."))

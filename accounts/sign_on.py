@@ -1,0 +1,150 @@
+"""Who sent this request: the browser's session for pages and API, a bearer token for the API alone.
+
+A token is never looked at on a page: pages declare no scopes, so a token would reach too far there. An API
+view that declares no scope is closed to tokens. When a token was used is remembered in this process and
+written with the next request that changes something, because a GET writes nothing.
+"""
+
+import logging
+import threading
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from flask import Flask, Request, Response, current_app, g, request, session
+from flask_login import LoginManager, UserMixin, current_user
+from sqlalchemy.exc import SQLAlchemyError
+
+from accounts import queries
+from accounts.errors import ScopeMissing
+from accounts.models import Person, PersonalToken
+from accounts.queries import Visitor
+from app import clock
+from app.access import Actor
+from app.csrf import SAFE
+from app.db import db, transaction
+from app.errors import DomainError
+
+log = logging.getLogger(__name__)
+SESSION_KEY = "sign_in"
+API = "/api/v1/"
+USE_IS_NEWS_AFTER = timedelta(minutes=1)
+
+
+class SignedIn(UserMixin):  # type: ignore[misc]
+    """The person behind this request. Plain data: it survives commits, and costs one query."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._visitor = visitor
+
+    @property
+    def actor(self) -> Actor:
+        return self._visitor.actor
+
+    @property
+    def language(self) -> str:
+        return self._visitor.language
+
+    @property
+    def time_zone(self) -> str:
+        return self._visitor.time_zone
+
+    @property
+    def id(self) -> UUID:
+        return self._visitor.person_id
+
+    @property
+    def sign_in_id(self) -> UUID | None:
+        return self._visitor.sign_in_id
+
+    @property
+    def signed_in_at(self) -> datetime | None:
+        return self._visitor.signed_in_at
+
+    @property
+    def person(self) -> Person:
+        return queries.person(self._visitor.person_id)
+
+    def get_id(self) -> str:
+        return str(self._visitor.person_id)
+
+
+def init_app(app: Flask) -> None:
+    login = LoginManager()
+    login.session_protection = None  # a changed address or browser is no crime; the key alone counts
+    login.init_app(app)
+    login.request_loader(_load)
+    app.extensions["token_uses"] = _Uses()
+    app.before_request(_refuse_token)
+    app.after_request(_write_uses)
+
+
+def bearer(request: Request) -> str | None:
+    """The secret that a program sends along, if it does."""
+    sent = request.authorization
+    return sent.token or "" if sent is not None and sent.type == "bearer" else None
+
+
+def _load(request: Request) -> SignedIn | None:
+    """Never raises: the refusal of a token is kept for `_refuse_token`, since error pages ask for the visitor too."""
+    secret = bearer(request) if request.path.startswith(API) else None
+    if secret is not None:
+        return _from_token(secret)
+    key = session.get(SESSION_KEY)
+    visitor = queries.visitor_by_sign_in(key) if isinstance(key, str) else None
+    return SignedIn(visitor) if visitor else None
+
+
+def _from_token(secret: str) -> SignedIn | None:
+    found = queries.visitor_by_token(secret)
+    if isinstance(found, DomainError):
+        g.token_refusal = found
+        return None
+    if found.token_id is not None:
+        current_app.extensions["token_uses"].note(found.token_id, found.token_used_at)
+    return SignedIn(found)
+
+
+def _refuse_token() -> None:
+    if not request.path.startswith(API) or bearer(request) is None:
+        return
+    known = current_user.is_authenticated  # loads the token
+    if not known:
+        raise g.token_refusal
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view is not None and getattr(view, "access", None) != "public" and getattr(view, "scope", None) is None:
+        raise ScopeMissing
+
+
+class _Uses:
+    """When tokens were used in this process, not yet written."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[UUID, datetime] = {}
+
+    def note(self, token_id: UUID, written_at: datetime | None) -> None:
+        now = clock.now()
+        if written_at is None or now - written_at >= USE_IS_NEWS_AFTER:
+            with self._lock:
+                self._seen[token_id] = now
+
+    def take(self) -> dict[UUID, datetime]:
+        with self._lock:
+            seen, self._seen = self._seen, {}
+        return seen
+
+
+def _write_uses(response: Response) -> Response:
+    if request.method in SAFE or g.get("offline"):
+        return response
+    uses = current_app.extensions["token_uses"].take()
+    if uses:
+        try:
+            with transaction():
+                for token_id, used_at in sorted(uses.items()):
+                    statement = sa.update(PersonalToken).where(PersonalToken.id == token_id)
+                    db.session.execute(statement.values(last_used_at=used_at))
+        except SQLAlchemyError:
+            log.warning("uses of tokens not written", extra={"tokens": len(uses)})
+    return response
