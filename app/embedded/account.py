@@ -82,9 +82,10 @@ def _make_user(name: str) -> None:
             "PostgreSQL refuses to run as root, and there is no system user for it and no useradd to make one. "
             "Start Chancai as an ordinary user, or make a system user named postgres."
         )
+    options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    options += ["--shell", "/usr/sbin/nologin", "--comment", "PostgreSQL of Chancai"]
     made = subprocess.run(
-        [tool, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-        + ["--shell", "/usr/sbin/nologin", "--comment", "PostgreSQL of Chancai", name],
+        [tool, *options, name],
         capture_output=True,
         text=True,
         check=False,

@@ -81,7 +81,7 @@ class Cluster:
 def prepare(home: Path, *, settings: dict[str, str] | None = None) -> Cluster:
     """A data folder below `home` (or where PostgreSQL's user can reach it), ready for the server to start."""
     account = accounts.choose()
-    notes = [f"PostgreSQL refuses to run as root, so it runs as the system user {account.name}."] if account.name else []
+    notes = [f"PostgreSQL refuses to run as root: it runs as the system user {account.name}."] if account.name else []
     software = installation()
 
     closed = accounts.first_closed(home, account)
@@ -125,13 +125,11 @@ def initialize(cluster: Cluster) -> None:
             shutil.rmtree(fresh)
         fresh.mkdir(mode=0o700, parents=True)
         cluster.account.own(fresh)
-        made = accounts.run_as(
-            cluster.account,
-            [cluster.programs / "initdb", f"--pgdata={fresh}", f"--username={OWNER}", "--encoding=UTF8"]
-            + ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--data-checksums"]
-            + ["--auth-local=trust", "--auth-host=reject", "--no-instructions"]
-            + (["--no-sync"] if cluster.settings.get("fsync") == "off" else []),
-        )
+        options = [f"--pgdata={fresh}", f"--username={OWNER}", "--encoding=UTF8", "--data-checksums"]
+        options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        options += ["--auth-local=trust", "--auth-host=reject", "--no-instructions"]
+        options += ["--no-sync"] if cluster.settings.get("fsync") == "off" else []
+        made = accounts.run_as(cluster.account, [cluster.programs / "initdb", *options])
         if made.returncode:
             raise CannotStart(explain(made.stderr, cluster))
         fresh.rename(cluster.data)
@@ -248,7 +246,7 @@ def _disk_said_clearly(path: Path) -> Iterator[None]:
 
 
 def _disk_full(path: Path) -> str:
-    return f"The disk that holds {path.parent} is full: PostgreSQL needs {SPACE_FOR_DATA // 2**20} MiB of free space there."
+    return f"The disk that holds {path.parent} is full: PostgreSQL needs {SPACE_FOR_DATA // 2**20} MiB of space there."
 
 
 def _short_name(home: Path) -> str:

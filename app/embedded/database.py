@@ -1,0 +1,48 @@
+"""Is the database of DATABASE_URL there? Asked once, plainly, before anything is started on it."""
+
+import psycopg
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.embedded.errors import CannotStart
+
+SHAPE = "postgresql+psycopg://user:password@host:5432/database"
+OLDEST = 150000  # PostgreSQL 15, as libpq counts versions
+
+
+def parsed(url: str) -> URL:
+    try:
+        found = make_url(url)
+    except (ArgumentError, ValueError):
+        raise CannotStart(f"DATABASE_URL is not a URL of the shape {SHAPE}.") from None
+    if found.get_backend_name() != "postgresql":
+        raise CannotStart(f"DATABASE_URL names {found.get_backend_name()}, and Chancai needs PostgreSQL: {SHAPE}.")
+    return found.set(drivername="postgresql+psycopg")
+
+
+def check(url: str) -> str:
+    """The server's version, or a sentence on why it cannot be reached; never with the password."""
+    target = parsed(url)
+    conninfo = target.set(drivername="postgresql").render_as_string(hide_password=False)
+    try:
+        with psycopg.connect(conninfo, connect_timeout=5) as connection:
+            version = connection.info.server_version
+    except psycopg.Error as problem:
+        raise CannotStart(
+            f"The database {_shown(target)} cannot be reached: {_reason(problem, target)}. Start it or correct "
+            "DATABASE_URL; without DATABASE_URL, `chancai run` starts a PostgreSQL of its own."
+        ) from None
+    if version < OLDEST:
+        raise CannotStart(f"The database {_shown(target)} is PostgreSQL {version // 10000}; Chancai needs 15 or newer.")
+    return f"{version // 10000}.{version % 10000}"
+
+
+def _shown(target: URL) -> str:
+    host = target.host or target.query.get("host") or "on the local socket"
+    return f"{target.database or ''} at {host}{f':{target.port}' if target.port else ''}"
+
+
+def _reason(problem: psycopg.Error, target: URL) -> str:
+    first = str(problem).strip().split("\n")[0].removeprefix("connection failed: ").rstrip(".")
+    password = target.password
+    return first.replace(str(password), "***") if password else first

@@ -1,0 +1,274 @@
+"""`chancai run`: PostgreSQL, the tables, the demo campus, the hub, the worker and the web server, in one go."""
+
+import json
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from app.embedded import database, environment, guard, ports, postgres, secrets
+from app.embedded.console import Console
+from app.embedded.errors import CannotStart
+from app.embedded.postgres import Cluster
+from app.embedded.processes import CHECKOUT, Part, Stopped, Supervisor
+from app.embedded.var import Running, Var
+
+WEB_THREADS = 16  # per worker process; measured in docs/benchmarks.md
+ANSWERS_WITHIN = 90.0  # seconds; a cold start on a slow disk
+HUB_CONFIG = CHECKOUT / "deploy" / "hub" / "embedded_config.py"
+PASSED_TO_HUB = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What somebody asked for."""
+
+    var: Var
+    port: int
+    labs_port: int
+    database_url: str = ""  # an outside PostgreSQL; empty for the embedded one
+    with_demo: bool = True
+
+
+@dataclass(frozen=True)
+class Addresses:
+    web: int
+    labs: int
+    hub: int
+    proxy_api: int
+
+    @property
+    def platform_url(self) -> str:
+        return f"http://127.0.0.1:{self.web}"
+
+    @property
+    def labs_url(self) -> str:
+        """On another host name than the platform: cookies of one must not reach the other."""
+        return f"http://localhost:{self.labs}"
+
+    @property
+    def hub_api_url(self) -> str:
+        return f"http://127.0.0.1:{self.hub}/hub/api"
+
+
+def run(plan: Plan, console: Console) -> int:
+    """Start everything and stay until asked to stop or a part dies; the exit status."""
+    with plan.var.claimed():
+        return guard.guarded(lambda: Campus(plan, console).live())
+
+
+@dataclass
+class Campus:
+    plan: Plan
+    console: Console
+    supervisor: Supervisor = field(init=False)
+    addresses: Addresses = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.supervisor = Supervisor(self.console)
+
+    def live(self) -> int:
+        self.supervisor.listen_for_stop()
+        try:
+            self._start()
+            return self._mourn(self.supervisor.watch())
+        except Stopped:
+            self.console.say("Stopping …")
+            return 0
+        except CannotStart as problem:
+            self.console.fail(str(problem))
+            return problem.exit_code
+        finally:
+            self.supervisor.stop_all()
+            self.plan.var.forget()
+            self.console.say("Stopped; nothing is left running.")
+
+    def _start(self) -> None:
+        began = time.monotonic()
+        self.console.say(f"Chancai starts in {self.plan.var.path}")
+        self._end_leftovers()
+        self.addresses = self._choose_ports()
+        hub = self._start_hub()
+        url = self._start_database()
+        env = self._platform_env(url)
+        with self.console.step("Tables are up to date"):
+            self.supervisor.run("migrate", _chancai("db", "upgrade"), env=env)
+        sign_ins = self._load_demo(env) if self.plan.with_demo else []
+        worker, web = self._start_worker(env), self._start_web(env)
+        with self.console.step(f"Labs answer at {self.addresses.labs_url}"):
+            self._wait_for_answer(hub, f"http://127.0.0.1:{self.addresses.hub}/hub/health")
+            self._wait_for_answer(hub, f"http://127.0.0.1:{self.addresses.labs}/hub/health")
+        with self.console.step("Worker is at work"):
+            self.supervisor.wait_for(
+                worker, lambda: worker.has_said("worker ready") or worker.has_said("another worker"), ANSWERS_WITHIN
+            )
+        with self.console.step(f"Platform answers at {self.addresses.platform_url}"):
+            self._wait_for_answer(web, f"{self.addresses.platform_url}/readyz")
+        self._remember()
+        self._greet(sign_ins, time.monotonic() - began)
+
+    def _end_leftovers(self) -> None:
+        ended = self.plan.var.end_leftovers()
+        if ended:
+            self.console.warn(f"Ended what a killed start had left running: {', '.join(ended)}.")
+
+    def _choose_ports(self) -> Addresses:
+        chosen: list[int] = []
+        wanted = {"platform": self.plan.port, "labs": self.plan.labs_port}
+        wanted |= {"hub": self.plan.labs_port and self.plan.labs_port + 1}
+        wanted |= {"proxy": self.plan.labs_port and self.plan.labs_port + 2}
+        for name, preferred in wanted.items():
+            port = ports.choose(preferred, chosen)
+            if preferred and port != preferred:
+                self.console.warn(f"Port {preferred} is taken, so the {name} uses {port}.")
+            chosen.append(port)
+        return Addresses(*chosen)
+
+    def _start_database(self) -> str:
+        if self.plan.database_url:
+            with self.console.step("Database answers") as step:
+                step.title = f"Database answers: PostgreSQL {database.check(self.plan.database_url)}"
+            return self.plan.database_url
+        with self.console.step("PostgreSQL") as step:
+            cluster = postgres.prepare(self.plan.var.path)
+            for note in cluster.notes:
+                self.console.warn(note)
+            part = self.supervisor.start(
+                "postgres",
+                cluster.command(),
+                env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+                account=cluster.account,
+                stop_signal=signal.SIGINT,  # "fast": does not wait for sessions that never end
+                grace=30,
+            )
+            step.title = f"PostgreSQL {self._wait_for_postgres(cluster, part)} on a socket in {cluster.socket}"
+        return cluster.url()
+
+    def _wait_for_postgres(self, cluster: Cluster, part: Part) -> str:
+        try:
+            version = postgres.wait_until_ready(cluster, lambda: self.supervisor.lives(part))
+            postgres.create_database(cluster)
+        except (CannotStart, psycopg.Error) as problem:
+            raise CannotStart(postgres.explain("\n".join(part.said), cluster) or str(problem)) from None
+        return version
+
+    def _platform_env(self, url: str) -> dict[str, str]:
+        """What web, worker and commands read; kept in the var folder too, for commands typed by hand."""
+        var = self.plan.var
+        settings = {
+            "DATABASE_URL": url,
+            "SECRET_KEY": secrets.secret_key(var.secrets),
+            "PLATFORM_URL": self.addresses.platform_url,
+            "HUBS_FILE": str(self._hubs_file()),
+            "OIDC_KEY_FILE": str(secrets.oidc_key(var.secrets)),
+            "SECURE_COOKIES": "0",
+            "VAR_DIR": str(var.path),
+        }
+        environment.keep(var, settings)
+        return {**os.environ, **settings, "PYTHONUNBUFFERED": "1"}
+
+    def _hubs_file(self) -> Path:
+        return secrets.hubs(
+            self.plan.var.secrets, api_url=self.addresses.hub_api_url, public_url=self.addresses.labs_url
+        )
+
+    def _start_hub(self) -> Part:
+        """The hub first: it takes longest, and needs nothing of the platform until somebody comes."""
+        return self.supervisor.start(
+            "hub",
+            [sys.executable, "-m", "jupyterhub", "-f", str(HUB_CONFIG)],
+            env={
+                **{name: os.environ[name] for name in PASSED_TO_HUB if name in os.environ},
+                "HUB_DIR": str(self.plan.var.hub),
+                "HOMES_DIR": str(self.plan.var.homes),
+                "HUB_BIND_PORT": str(self.addresses.labs),
+                "HUB_API_PORT": str(self.addresses.hub),
+                "HUB_PROXY_API_PORT": str(self.addresses.proxy_api),
+                "HUB_PUBLIC_URL": self.addresses.labs_url,
+                "PLATFORM_URL": self.addresses.platform_url,
+                "HUBS_FILE": str(self._hubs_file()),
+                "HUB_CENTER": secrets.CENTER,
+                "PYTHONUNBUFFERED": "1",
+                **{name: value for name, value in os.environ.items() if name in ("HUB_SPAWNER", "HUB_LOG_LEVEL")},
+            },
+            grace=20,
+        )
+
+    def _start_worker(self, env: dict[str, str]) -> Part:
+        return self.supervisor.start("worker", _chancai("jobs", "run"), env=env)
+
+    def _start_web(self, env: dict[str, str]) -> Part:
+        options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.addresses.web)]
+        options += ["--workers", str(os.cpu_count() or 1), "--blocking-threads", str(WEB_THREADS), "--no-ws"]
+        options += ["--respawn-failed-workers", "--workers-kill-timeout", "10", "--log-level", "warning"]
+        return self.supervisor.start("web", [sys.executable, "-m", "granian", *options, "app.wsgi:app"], env=env)
+
+    def _load_demo(self, env: dict[str, str]) -> list[dict[str, Any]]:
+        with self.console.step("Demo campus is there"):
+            said = self.supervisor.run("demo", _chancai("demo", "load", "--if-empty", "--json"), env=env)
+        return _sign_ins(said)
+
+    def _wait_for_answer(self, part: Part, url: str) -> None:
+        self.supervisor.wait_for(part, lambda: answers(url), ANSWERS_WITHIN)
+
+    def _remember(self) -> None:
+        parts = {part.name: (part.process.pid, _began(part.process.pid)) for part in self.supervisor.parts}
+        self.plan.var.remember(
+            Running(
+                pid=os.getppid(), platform=self.addresses.platform_url, labs=self.addresses.labs_url, parts=parts
+            )
+        )
+
+    def _greet(self, sign_ins: list[dict[str, Any]], seconds: float) -> None:
+        say = self.console.say
+        say()
+        say(f"Chancai is ready after {seconds:.1f} seconds: {self.addresses.platform_url}")
+        if sign_ins:
+            say("Sign in as")
+            width = max(len(str(person["login"])) for person in sign_ins)
+            for person in sign_ins:
+                say(f"  {person['login']:<{width}}  {person['password']}  {person['role']}")
+        say("Ctrl-C stops everything.")
+        say()
+
+    def _mourn(self, part: Part) -> int:
+        self.console.fail(f"{part.name} {part.ending}. Everything else is stopped.")
+        if part.has_said("No space left on device"):
+            self.console.fail(f"The disk that holds {self.plan.var.path} is full. Make room, then start again.")
+        return 1
+
+
+def _chancai(*arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "app.cli", *arguments]
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _began(pid: int) -> float:
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def _sign_ins(said: list[str]) -> list[dict[str, Any]]:
+    """The sign-ins in the JSON line that `chancai demo load --json` ends with."""
+    for line in reversed(said):
+        if line.startswith("{"):
+            found: list[dict[str, Any]] = json.loads(line)["sign_ins"]
+            return found
+    return []
