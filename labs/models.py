@@ -4,7 +4,17 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary, Table, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Table,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from accounts.models import Partner, Person
@@ -62,10 +72,6 @@ class Flavor(Entity):
     is_active: Mapped[bool] = mapped_column(default=True)
 
     center: Mapped[Center] = relationship(back_populates="flavors", lazy="joined", innerjoin=True)
-
-    def cost(self, seconds: int) -> int:
-        """Micro-credits for so many seconds, rounded down; a hold rounds up (`ledger.price_of`)."""
-        return self.price_micro * seconds // HOUR
 
 
 template_flavor = Table(
@@ -241,7 +247,9 @@ class Hold(Entity):
     state: Mapped[HoldState] = mapped_column(default=HoldState.OPEN)
     closed_at: Mapped[datetime | None]
 
-    parts: Mapped[list["HoldPart"]] = relationship(lazy="raise", order_by="HoldPart.position")
+    def cost(self, seconds: int) -> int:
+        """Micro-credits for so many seconds at the pinned price, rounded down; `ledger.price` rounds up."""
+        return self.price_micro * seconds // HOUR
 
 
 class HoldPart(Base):
@@ -397,7 +405,7 @@ class LabSession(Entity):
     template: Mapped[LabTemplate] = relationship(lazy="joined", innerjoin=True)
     flavor: Mapped[Flavor] = relationship(lazy="joined", innerjoin=True)
     center: Mapped[Center] = relationship(lazy="joined", innerjoin=True)
-    hold: Mapped[Hold] = relationship(lazy="raise")
+    hold: Mapped[Hold] = relationship(lazy="joined", innerjoin=True)
     budget: Mapped[Budget] = relationship(lazy="raise")
 
     @property
@@ -412,7 +420,7 @@ class LabSession(Entity):
         """Micro-credits used until that moment, whether posted yet or not; the final charge once it has ended."""
         if not self.is_live or self.ready_at is None:
             return self.charged_micro
-        return max(self.charged_micro, self.flavor.cost(self.seconds_running(at)))
+        return max(self.charged_micro, self.hold.cost(self.seconds_running(at)))
 
     def seconds_running(self, at: datetime) -> int:
         """Whole seconds since the lab was ready."""

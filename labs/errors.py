@@ -1,0 +1,154 @@
+"""Why compute is refused. Each refusal says its class, the numbers, and what to do next (DESIGN.md, 5)."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from flask_babel import LazyString
+from flask_babel import lazy_gettext as _
+
+from app.errors import Conflict, NotFound, Remedy
+
+
+class RefusalClass(StrEnum):
+    PERMANENT = "permanent"  # this will never be possible
+    FIXABLE = "fixable"  # somebody can change something
+    TEMPORARY = "temporary"  # waiting helps
+    OPERATOR = "operator"  # the people of the center must act
+
+
+class LaunchRefused(Conflict):
+    """A lab that does not start. `reason` is the stable code for programs; waiting never helps where `never` is set."""
+
+    code = "launch-refused"
+    title = _("This lab cannot be started")
+    reason: ClassVar[str] = "LAUNCH_REFUSED"
+    kind: ClassVar[RefusalClass] = RefusalClass.PERMANENT
+
+    def __init__(
+        self, detail: str | LazyString | None = None, *, remedies: tuple[Remedy, ...] = (), **members: object
+    ) -> None:
+        never = self.kind in (RefusalClass.PERMANENT, RefusalClass.FIXABLE)
+        super().__init__(
+            detail, remedies=remedies, **{"reason": self.reason, "class": self.kind, "never": never} | members
+        )
+
+
+class InvalidRequest(LaunchRefused):
+    code = "launch-invalid"
+    title = _("What was asked for makes no sense")
+    reason = "INVALID_REQUEST"
+
+
+class NotEnrolled(LaunchRefused):
+    code = "not-enrolled-for-compute"
+    title = _("You are not among those this budget pays for")
+    advice = _("Enroll in the course first; then its compute is open to you.")
+    reason = "NOT_ENROLLED"
+    kind = RefusalClass.FIXABLE
+
+
+class BudgetNotActive(LaunchRefused):
+    code = "budget-not-active"
+    title = _("The compute budget is not active now")
+    advice = _("Compute is paid for from the first to the last day of the budget only.")
+    reason = "BUDGET_NOT_ACTIVE"
+    kind = RefusalClass.FIXABLE
+
+
+class FlavorNotGranted(LaunchRefused):
+    code = "flavor-not-granted"
+    title = _("This lab cannot run with that flavor")
+    advice = _("Choose one of the flavors that the lab offers.")
+    reason = "FLAVOR_NOT_GRANTED"
+    kind = RefusalClass.FIXABLE
+
+
+class ExceedsMaxRequest(LaunchRefused):
+    code = "lease-too-long"
+    title = _("That is longer than this lab may run at a stretch")
+    advice = _("Ask for less time; your files stay, and you can start again.")
+    reason = "EXCEEDS_MAX_REQUEST"
+    kind = RefusalClass.FIXABLE
+
+
+class UserConcurrency(LaunchRefused):
+    code = "too-many-labs"
+    title = _("You have as many labs running as you may")
+    advice = _("Stop one of your labs, then start this one.")
+    reason = "USER_CONCURRENCY"
+    kind = RefusalClass.FIXABLE
+
+
+class MemberCapExhausted(LaunchRefused):
+    code = "member-cap-exhausted"
+    title = _("Your own share of this course's compute does not suffice")
+    advice = _("Ask for less time or a smaller flavor, or ask your teacher for a larger share.")
+    reason = "MEMBER_CAP_EXHAUSTED"
+    kind = RefusalClass.FIXABLE
+
+
+class BudgetExhausted(LaunchRefused):
+    code = "budget-exhausted"
+    title = _("This course's compute budget does not suffice")
+    advice = _("Ask for less time or a smaller flavor; your teacher can ask the university for more compute.")
+    reason = "BUDGET_EXHAUSTED"
+    kind = RefusalClass.FIXABLE
+
+
+class BudgetOverrun(LaunchRefused):
+    code = "budget-overrun"
+    title = _("More was used from this budget than it had")
+    advice = _("Your university's administrator must balance the budget before new labs can start.")
+    reason = "BUDGET_OVERRUN"
+    kind = RefusalClass.OPERATOR
+
+
+class CapacityFull(LaunchRefused):
+    code = "center-full"
+    title = _("The computing center is full at the moment")
+    advice = _("Try again in a few minutes: a place becomes free whenever somebody's lab ends.")
+    reason = "CAPACITY_FULL"
+    kind = RefusalClass.TEMPORARY
+
+
+class CenterUnreachable(LaunchRefused):
+    code = "center-unreachable"
+    title = _("The computing center does not answer at the moment")
+    advice = _("Nothing was charged. We keep trying to reach it; start your lab again in a minute.")
+    reason = "CENTER_UNREACHABLE"
+    kind = RefusalClass.TEMPORARY
+
+
+class CenterMaintenance(LaunchRefused):
+    code = "center-maintenance"
+    title = _("The computing center takes no new labs now")
+    advice = _("It is being maintained. Labs that run go on; new ones can start when it is done.")
+    reason = "CENTER_MAINTENANCE"
+    kind = RefusalClass.TEMPORARY
+
+
+class IdempotencyConflict(LaunchRefused):
+    code = "idempotency-conflict"
+    title = _("This key was used before for something else")
+    reason = "IDEMPOTENCY_CONFLICT"
+
+
+class HoldClosed(Conflict):
+    code = "hold-closed"
+    title = _("This session's account is closed already")
+
+
+class TransferTooLarge(Conflict):
+    code = "transfer-too-large"
+    title = _("The budget above does not have that much to give")
+
+
+class LabNotReady(Conflict):
+    code = "lab-not-ready"
+    title = _("This lab is not running")
+    advice = _("Start it again from the course, or look at its page to see what happened.")
+
+
+class UnknownCenter(NotFound):
+    code = "unknown-center"
+    title = _("There is no such computing center")
