@@ -1,0 +1,134 @@
+"""Budgets: open them, fund them, say who may draw on them. Credits themselves move in the ledger only."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.dialects.postgresql import insert
+
+from app import audit
+from app.access import Actor, MemberRole, require
+from app.db import db
+from labs import ledger, policy, queries
+from labs.models import Budget, BudgetKind, BudgetManager, MemberCap
+
+
+def open_partner_budget(
+    actor: Actor, *, partner_id: UUID, title_zh: str, title_en: str, starts_at: datetime, ends_at: datetime
+) -> Budget:
+    """Open the purse of a partner: the root that its courses are funded from."""
+    require(policy.may_grant(actor))
+    budget = Budget(
+        partner_id=partner_id,
+        kind=BudgetKind.PARTNER,
+        title_zh=title_zh,
+        title_en=title_en,
+        starts_at=starts_at,
+        ends_at=ends_at,
+    )
+    return _opened(actor, budget)
+
+
+def grant(
+    actor: Actor, budget_id: UUID, amount_micro: int, valid_from: datetime, valid_until: datetime, *, key: str
+) -> None:
+    """Give a partner compute, valid in [valid_from, valid_until)."""
+    require(policy.may_grant(actor))
+    ledger.grant(budget_id, amount_micro, valid_from, valid_until, key=key, actor_id=actor.person_id)
+    budget = queries.budget(budget_id)
+    audit.record(actor, "budget.grant", budget, partner_id=budget.partner_id, amount_micro=amount_micro)
+
+
+def open_budget(
+    actor: Actor,
+    *,
+    parent_id: UUID,
+    kind: str = BudgetKind.RUN,
+    title_zh: str,
+    title_en: str,
+    member_cap_micro: int | None,
+    starts_at: datetime,
+    ends_at: datetime,
+    fund_micro: int = 0,
+    key: str,
+) -> Budget:
+    """Open a budget below another one and fund it from there."""
+    parent = queries.budget(parent_id)
+    require(policy.may_open_budget(actor, parent, teaches=actor.has_role(parent.partner_id, MemberRole.TEACHER)))
+    budget = Budget(
+        parent_id=parent_id,
+        partner_id=parent.partner_id,
+        kind=BudgetKind(kind),
+        title_zh=title_zh,
+        title_en=title_en,
+        member_cap_micro=member_cap_micro,
+        starts_at=starts_at,
+        ends_at=ends_at,
+    )
+    _opened(actor, budget)
+    if fund_micro:
+        ledger.transfer(parent_id, budget.id, fund_micro, key=key, actor_id=actor.person_id)
+    return budget
+
+
+def fund(actor: Actor, budget_id: UUID, amount_micro: int, *, key: str) -> Budget:
+    """Pass more of the parent's credits on to this budget."""
+    budget = queries.budget(budget_id)
+    require(policy.may_fund(actor, budget) and budget.parent_id is not None)
+    assert budget.parent_id is not None
+    ledger.transfer(budget.parent_id, budget_id, amount_micro, key=key, actor_id=actor.person_id)
+    audit.record(actor, "budget.fund", budget, partner_id=budget.partner_id, amount_micro=amount_micro)
+    return budget
+
+
+def admit(actor: Actor, budget_id: UUID, person_id: UUID, cap_micro: int | None = None) -> None:
+    """Let a person draw on the budget, up to a cap; without one given, the budget's usual cap.
+
+    Whoever asks has already decided that the person belongs there (an enrollment, say). Somebody who comes
+    back keeps what was used before.
+    """
+    cap = cap_micro if cap_micro is not None else queries.budget(budget_id).member_cap_micro
+    statement = insert(MemberCap).values(
+        budget_id=budget_id, person_id=person_id, cap_micro=cap, held=0, used=0, is_open=True
+    )
+    db.session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["budget_id", "person_id"],
+            set_={"is_open": True} | ({"cap_micro": cap_micro} if cap_micro is not None else {}),
+        )
+    )
+
+
+def dismiss(actor: Actor, budget_id: UUID, person_id: UUID) -> None:
+    """Let a person start nothing more on this budget. What runs goes on to the end of its lease."""
+    cap = db.session.get(MemberCap, (budget_id, person_id), with_for_update=True, populate_existing=True)
+    if cap is not None:
+        cap.is_open = False
+
+
+def set_cap(actor: Actor, budget_id: UUID, person_id: UUID, cap_micro: int | None) -> None:
+    """Change one member's share. Less than was used already is allowed: then nothing more starts."""
+    budget = queries.budget(budget_id)
+    require(policy.may_manage_members(actor, budget, manages=queries.manages(actor, budget_id)))
+    cap = db.session.get_one(MemberCap, (budget_id, person_id), with_for_update=True, populate_existing=True)
+    audit.record(
+        actor,
+        "budget.cap",
+        budget,
+        partner_id=budget.partner_id,
+        person=str(person_id),
+        cap_micro=(cap.cap_micro, cap_micro),
+    )
+    cap.cap_micro = cap_micro
+
+
+def appoint(actor: Actor, budget_id: UUID, person_id: UUID) -> None:
+    """Let a person look after the budget. Whoever asks has decided that they may (the run's teachers)."""
+    db.session.execute(insert(BudgetManager).values(budget_id=budget_id, person_id=person_id).on_conflict_do_nothing())
+
+
+def _opened(actor: Actor, budget: Budget) -> Budget:
+    db.session.add(budget)
+    db.session.flush()
+    ledger.open_purse(budget)
+    audit.record(actor, "budget.open", budget, partner_id=budget.partner_id, kind=budget.kind, title_en=budget.title_en)
+    return budget
