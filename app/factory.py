@@ -9,7 +9,7 @@ from flask_migrate import Migrate
 
 import accounts.sign_on
 from accounts.pages import sign_in as sign_in_pages
-from app import csrf, jobs, locale, logs, pages, problems
+from app import apidocs, assets, csrf, jobs, locale, logs, pages, problems
 from app.config import Settings
 from app.db import db
 from app.jobs import Job
@@ -25,7 +25,7 @@ class Json(DefaultJSONProvider):
 def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = None) -> Flask:
     """Put the application together. `hubs` (by center) stand in for the real ones in tests."""
     settings = settings or Settings.from_env()
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.json = Json(app)
     app.config.from_mapping(settings.as_flask())
     app.config["API_SPEC_OPTIONS"] = {"info": {"version": importlib.metadata.version("chancai")}}
@@ -37,6 +37,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     db.init_app(app)
     Migrate(app, db, directory="migrations", compare_type=True, render_as_batch=False)
     locale.init_app(app)
+    assets.init_app(app)
     csrf.init_app(app)
     problems.init_app(app)
     accounts.sign_on.init_app(app)
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     for page_blueprint in _page_blueprints():
         app.register_blueprint(page_blueprint)
     pages.init_app(app, home_parts=[], count_unread=lambda: 0)
+    apidocs.init_app(app)
     jobs.init_app(app, _jobs())
     return app
 
