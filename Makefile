@@ -1,4 +1,47 @@
 # The commands of this project; `make` alone lists them.
-.PHONY: help run
+VENV := .venv
+BIN := $(VENV)/bin
+RUN ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run install install-dev test check doctor bench translations screenshots clean
+
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+run: install ## install what is needed and start everything; Ctrl-C stops it
+	@$(BIN)/chancai run $(RUN)
+
+test: install-dev ## run all tests, those in a real browser and against a real JupyterHub too
+	@$(BIN)/python deploy/test_tools.py
+	$(BIN)/pytest -n auto --dist loadgroup
+
+check: install-dev ## what must hold before a change goes in: style, types, imports, tests
+	@$(BIN)/python deploy/test_tools.py
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n auto --dist loadgroup
+
+doctor: install ## say what is missing or wrong here, and how to mend it
+	@$(BIN)/chancai doctor
+
+bench: install-dev ## measure, and write docs/benchmarks.md
+	@$(BIN)/python -m benchmarks
+
+translations: install-dev ## collect the texts and compile the Chinese catalog
+	$(BIN)/python -m tools.translations
+
+screenshots: install-dev ## take the pictures in docs/screenshots anew
+	@$(BIN)/python deploy/test_tools.py --fonts
+	SCREENSHOTS=docs/screenshots $(BIN)/pytest tests/browser -m browser
+
+install:
+	@python=$$(PYTHON="$(PYTHON)" sh deploy/find-python) && "$$python" deploy/bootstrap.py --venv $(VENV)
+
+install-dev:
+	@python=$$(PYTHON="$(PYTHON)" sh deploy/find-python) && "$$python" deploy/bootstrap.py --venv $(VENV) --dev
+
+clean: ## remove .venv and caches; what var/ holds stays
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,7 +21,7 @@ SHARED = "CHANCAI_TEST_SERVER"  # the server that the first process of this run 
 PR_SET_PDEATHSIG = 1
 
 
-def start() -> str:
+def url() -> str:
     """The URL of an empty database of this worker's own; starts the server if this run has none yet.
 
     TEST_DATABASE_URL names a server to use instead; its user must be allowed to make databases.
@@ -75,9 +75,9 @@ def _stop(server: "subprocess.Popen[bytes]", cluster: Cluster, home: Path) -> No
 
 
 def _empty_database(server: str, name: str) -> str:
-    url = make_url(server)
-    conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    target = make_url(server)
+    conninfo = target.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    return url.set(database=name).render_as_string(hide_password=False)
+    return target.set(database=name).render_as_string(hide_password=False)
