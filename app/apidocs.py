@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Flask, current_app, render_template, url_for
 
 from app.access import public
-from app.errors import DomainError
+from app.pages import kinds
 from app.problems import status_of
 
 Spec = dict[str, Any]
@@ -77,7 +77,7 @@ def show() -> str:
         "api_docs.html",
         info=spec["info"],
         groups=groups(spec, _accesses(), url_for("site.home", _external=True).rstrip("/")),
-        problems=sorted(((kind, status_of(kind)) for kind in _kinds(DomainError)), key=lambda pair: pair[0].code),
+        problems=sorted(((kind, status_of(kind)) for kind in kinds().values()), key=lambda row: row[0].code),
         scopes=sorted({scope for _, scope in _accesses().values() if scope}),
         document_url=url_for("api-docs.openapi_json"),
     )
@@ -271,10 +271,6 @@ def _accesses() -> dict[tuple[str, str], tuple[str, str | None]]:
         for method in rule.methods or ():
             found[method.lower(), path] = (getattr(view, "access", "signed_in"), getattr(view, "scope", None))
     return found
-
-
-def _kinds(kind: type[DomainError]) -> set[type[DomainError]]:
-    return {below for sub in kind.__subclasses__() for below in {sub, *_kinds(sub)}}
 
 
 def _anchor(text: str) -> str:

@@ -33,11 +33,11 @@ def asset(path: str) -> str:
 @public
 def serve(path: str) -> Response:
     file = _read(path)
-    packed = file.packed is not None and "gzip" in request.accept_encodings
-    response = Response(file.packed if packed else file.content, content_type=file.content_type)
-    response.vary.add("Accept-Encoding")
-    if packed:
+    response = Response(file.content, content_type=file.content_type)
+    if file.packed and request.accept_encodings["gzip"]:
+        response.set_data(file.packed)
         response.content_encoding = "gzip"
+    response.vary.add("Accept-Encoding")
     if request.args.get("v") == file.digest:
         response.cache_control.public = True
         response.cache_control.max_age = YEAR
@@ -45,7 +45,8 @@ def serve(path: str) -> Response:
     else:
         response.cache_control.no_cache = True
     response.set_etag(file.digest, weak=True)
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 class _File:

@@ -13,6 +13,7 @@ from app.access import NOBODY, current_actor, public
 from app.db import db
 from app.errors import DomainError
 from app.locale import LANGUAGES, language
+from app.problems import status_of
 
 site = Blueprint("site", __name__)
 problems = Blueprint("problems", __name__)
@@ -86,12 +87,21 @@ def readyz() -> dict[str, str]:
     return {"status": "ready"}
 
 
+@problems.get("/problems")
+@public
+def index() -> str:
+    """List every message a refusal can have."""
+    rows = sorted(((kind, status_of(kind)) for kind in kinds().values()), key=lambda row: row[0].code)
+    return render_template("problem_list.html", kinds=rows)
+
+
 @problems.get("/problems/<code>")
 @public
 def show(code: str) -> ResponseReturnValue:
     """Explain one kind of problem: the page that the `type` of a problem points to."""
     kind = kinds().get(code)
-    return render_template("problem_kind.html", code=code, kind=kind), 200 if kind else 404
+    status = status_of(kind) if kind else None
+    return render_template("problem_kind.html", code=code, kind=kind, status=status), 200 if kind else 404
 
 
 def kinds() -> dict[str, type[DomainError]]:

@@ -68,8 +68,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _fault)
 
 
-def status_of(error: DomainError) -> int:
-    return next(code for kind, code in STATUS.items() if isinstance(error, kind))
+def status_of(error: type[DomainError]) -> int:
+    return next(code for kind, code in STATUS.items() if issubclass(error, kind))
 
 
 def _domain_error(error: DomainError) -> Response:
@@ -82,7 +82,7 @@ def _domain_error(error: DomainError) -> Response:
             {k: v for k, v in (("code", r.code), ("text", str(r.text)), ("url", r.url)) if v} for r in error.remedies
         ]
     detail = None if error.detail is None else str(error.detail)
-    return _answer(status_of(error), error.code, str(error.title), detail, members, advice=str(error.advice))
+    return _answer(status_of(type(error)), error.code, str(error.title), detail, members, advice=str(error.advice))
 
 
 def _http_error(error: HTTPException) -> Response:
