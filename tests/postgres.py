@@ -47,16 +47,16 @@ def _serve() -> str:
     home = Path(tempfile.mkdtemp(prefix="chancai-test-", dir="/tmp"))
     home.chmod(0o711)
     cluster = postgres.prepare(home, settings=postgres.THROW_AWAY)
-    log = (home / "log").open("wb")
-    server = subprocess.Popen(
-        cluster.command(),
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=_end_with_parent,
-        **cluster.account.popen_options(),
-    )
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(
+            cluster.command(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
+            **cluster.account.popen_options(),
+        )
     atexit.register(_stop, server, cluster, home)
     postgres.wait_until_ready(cluster, lambda: server.poll() is None)
     return cluster.url("postgres")
