@@ -66,6 +66,7 @@ class CourseVersion(Entity):
     published_by_id: Mapped[UUID | None] = mapped_column(ForeignKey(Person.id))
 
     course: Mapped[Course] = relationship(lazy="joined", innerjoin=True)
+    units: Mapped[list["Unit"]] = relationship(lazy="raise", order_by="Unit.position")
 
     @property
     def is_published(self) -> bool:
@@ -136,6 +137,8 @@ class CourseRun(Entity):
 
     course: Mapped[Course] = relationship(lazy="joined", innerjoin=True)
     version: Mapped[CourseVersion] = relationship(lazy="raise")
+    teachers: Mapped[list["RunTeacher"]] = relationship(lazy="raise", order_by="RunTeacher.id")
+    pools: Mapped[list["SeatPool"]] = relationship(lazy="raise", order_by="SeatPool.id")
 
     def takes_enrollments(self, at: datetime) -> bool:
         return self.state is RunState.OPEN and self.enroll_from_at <= at < self.enroll_until_at
@@ -178,6 +181,8 @@ class SeatPool(Entity):
     partner_id: Mapped[UUID | None] = mapped_column(ForeignKey(Partner.id))  # none: shared by all
     cap: Mapped[int]
     used: Mapped[int] = mapped_column(default=0)
+
+    partner: Mapped[Partner | None] = relationship(lazy="joined")
 
     @property
     def free(self) -> int:
