@@ -119,7 +119,7 @@ def bring_pip(place: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         wheel = Path(folder) / PIP
         wheel.write_bytes(fetch_pip(index_url()))
-        command = [place / "bin" / "python", f"{wheel}/pip", "install", "--no-index", "--quiet", wheel]
+        command = [str(place / "bin" / "python"), f"{wheel}/pip", "install", "--no-index", "--quiet", str(wheel)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotInstall(f"pip could not be put into {place}: {done.stderr.strip()}")
@@ -199,14 +199,14 @@ def without_password(url: str) -> str:
 def install_packages(place: Path, requirements: Path) -> None:
     total = sum(line[:1].isalnum() for file in {requirements, CHECKOUT / "requirements.txt"} for line in file.open())
     say(f"Installing {total} packages; the first time takes a minute or two")
-    command = [place / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    command = [str(place / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     command += ["--require-virtualenv", "--prefer-binary", "--progress-bar", "off", "-r", str(requirements)]
     lines = []
     counter = Counter(total)
-    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    with subprocess.Popen(command, **piped) as pip:
-        for line in pip.stdout or ():
-            lines.append(line.rstrip())
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as pip:
+        for raw in pip.stdout or ():
+            line = raw.decode(errors="replace").rstrip()
+            lines.append(line)
             counter.see(line)
     counter.done()
     if pip.returncode:
@@ -226,7 +226,7 @@ class Counter:
         self.is_terminal = sys.stdout.isatty()
 
     def see(self, line: str) -> None:
-        if line.startswith(("Collecting ", "Requirement already satisfied: ")):
+        if line.startswith(("Collecting ", "Processing ", "Requirement already satisfied: ")):
             self.seen += 1
             self.show(f"{min(self.seen, self.total)} of {self.total} found", now=self.seen % PROGRESS_EVERY == 0)
         elif line.startswith("Installing collected packages"):
@@ -245,8 +245,9 @@ class Counter:
 
 def install_ourselves(place: Path) -> None:
     """Put the command `chancai` into the environment; the code stays where it is."""
-    command = [place / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
-    command += ["--no-deps", "--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", str(CHECKOUT)]
+    command = [str(place / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    command += ["--quiet", "--no-deps", "--no-build-isolation", "--config-settings", "editable_mode=compat"]
+    command += ["-e", str(CHECKOUT)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotInstall(f"the command chancai could not be installed: {(done.stdout + done.stderr)[-2000:]}")

@@ -19,12 +19,30 @@ from app.config import HubSettings, Settings
 from app.db import Base, db
 from app.factory import create_app
 from tests import postgres
+from tests.campus import campus
 from tests.fakes import FakeHub
 from tests.make import Make, as_actor, sign_in
 
 NOW = "2026-03-02T09:00:00+00:00"
 
-__all__ = ["as_actor", "sign_in"]
+STARTS_MUCH = ("campus", "hub")  # markers of tests that share something heavy
+
+__all__ = ["as_actor", "campus", "sign_in"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One PostgreSQL for all workers: started before them, by the process they descend from."""
+    if getattr(config.option, "numprocesses", None):
+        postgres.share()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a real hub, or a whole campus, run one after another in one worker."""
+    for item in items:
+        for marker in STARTS_MUCH:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.xdist_group(marker))
 
 
 class Client(FlaskClient):

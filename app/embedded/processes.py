@@ -34,6 +34,7 @@ class Part:
     process: "subprocess.Popen[bytes]"
     stop_signal: signal.Signals
     grace: float
+    ends_by_itself: bool = False
     began: float = field(default_factory=time.monotonic)
     said: "deque[str]" = field(default_factory=lambda: deque(maxlen=200))
     reader: threading.Thread | None = None
@@ -99,6 +100,7 @@ class Supervisor:
     def run(self, name: str, command: Sequence[str], *, env: Mapping[str, str], within: float = 600.0) -> list[str]:
         """Run something that ends by itself; what it said."""
         part = self.start(name, command, env=env)
+        part.ends_by_itself = True
         self.wait_for(part, lambda: not part.is_alive, within)
         if part.reader is not None:
             part.reader.join(timeout=5)
@@ -112,8 +114,7 @@ class Supervisor:
         deadline = time.monotonic() + within
         while not is_ready():
             self.check()
-            if not part.is_alive:
-                raise CannotStart(f"{part.name} {part.ending} while it was starting; its last lines above say why.")
+            self._expect_all_alive()
             if time.monotonic() > deadline:
                 raise CannotStart(f"{part.name} was not ready within {within:.0f} seconds.")
             time.sleep(TICK)
@@ -146,6 +147,11 @@ class Supervisor:
             if part.reader is not None:
                 part.reader.join(timeout=1)
         self.parts.clear()
+
+    def _expect_all_alive(self) -> None:
+        for part in self.parts:
+            if not part.is_alive and not part.ends_by_itself:
+                raise CannotStart(f"{part.name} {part.ending} while starting; its last lines above say why.")
 
     def _stop(self, part: Part) -> None:
         below = guard.descendants(part.process.pid)

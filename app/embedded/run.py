@@ -112,7 +112,7 @@ class Campus:
             )
         with self.console.step(f"Platform answers at {self.addresses.platform_url}"):
             self._wait_for_answer(web, f"{self.addresses.platform_url}/readyz")
-        self._remember()
+        self._remember(sign_ins)
         self._greet(sign_ins, time.monotonic() - began)
 
     def _end_leftovers(self) -> None:
@@ -208,7 +208,7 @@ class Campus:
     def _start_web(self, env: dict[str, str]) -> Part:
         options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.addresses.web)]
         options += ["--workers", str(os.cpu_count() or 1), "--blocking-threads", str(WEB_THREADS), "--no-ws"]
-        options += ["--respawn-failed-workers", "--workers-kill-timeout", "10", "--log-level", "warning"]
+        options += ["--respawn-failed-workers", "--workers-kill-timeout", "10", "--log-level", "error"]
         return self.supervisor.start("web", [sys.executable, "-m", "granian", *options, "app.wsgi:app"], env=env)
 
     def _load_demo(self, env: dict[str, str]) -> list[dict[str, Any]]:
@@ -219,11 +219,15 @@ class Campus:
     def _wait_for_answer(self, part: Part, url: str) -> None:
         self.supervisor.wait_for(part, lambda: answers(url), ANSWERS_WITHIN)
 
-    def _remember(self) -> None:
+    def _remember(self, sign_ins: list[dict[str, Any]]) -> None:
         parts = {part.name: (part.process.pid, _began(part.process.pid)) for part in self.supervisor.parts}
         self.plan.var.remember(
             Running(
-                pid=os.getppid(), platform=self.addresses.platform_url, labs=self.addresses.labs_url, parts=parts
+                pid=os.getppid(),
+                platform=self.addresses.platform_url,
+                labs=self.addresses.labs_url,
+                parts=parts,
+                sign_ins=sign_ins,
             )
         )
 

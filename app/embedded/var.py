@@ -29,8 +29,8 @@ class Running:
     pid: int  # of `chancai run`
     platform: str = ""
     labs: str = ""
-    database: str = ""
     parts: dict[str, tuple[int, float]] = field(default_factory=dict)  # name → process id, moment of its start
+    sign_ins: list[dict[str, Any]] = field(default_factory=list)  # of the demo campus
 
 
 @dataclass(frozen=True)
