@@ -8,8 +8,9 @@ from flask.json.provider import DefaultJSONProvider
 from flask_migrate import Migrate
 
 import accounts.sign_on
+import labs.jobs
 from accounts.pages import sign_in as sign_in_pages
-from app import apidocs, assets, csrf, jobs, locale, logs, pages, problems
+from app import apidocs, assets, catalogs, csrf, jobs, locale, logs, pages, problems
 from app.config import Settings
 from app.db import db
 from app.jobs import Job
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     logs.init_app(app)
     db.init_app(app)
     Migrate(app, db, directory="migrations", compare_type=True, render_as_batch=False)
+    catalogs.init_app(app)
     locale.init_app(app)
     assets.init_app(app)
     csrf.init_app(app)
@@ -62,7 +64,7 @@ def _page_blueprints() -> list:
 
 
 def _jobs() -> list[Job]:
-    return []
+    return [*labs.jobs.JOBS]
 
 
 def _hubs(settings: Settings) -> dict[str, Hub]:
