@@ -10,7 +10,7 @@ class WrongCredentials(SignInRequired):
 
     code = "wrong-credentials"
     title = _("E-mail or password is not right")
-    advice = _("Check both and try again. If you forgot the password, ask your university's administrator for a new one.")
+    advice = _("Check both and try again. If you forgot the password, your partner's administrator can set a new one.")
 
 
 class AccountClosed(SignInRequired):
@@ -71,3 +71,11 @@ class UnknownScope(Invalid):
     code = "unknown-scope"
     title = _("There is no such scope")
     advice = _("Choose from the scopes that are listed.")
+
+
+class UnknownHub(Invalid):
+    """Shown as a page: an address that we do not know gets no redirect, or we would be an open one."""
+
+    code = "unknown-hub"
+    title = _("A place we do not know asked to sign you in")
+    advice = _("Go back to Chancai and open your lab from there. If this stays, tell the people who run the service.")

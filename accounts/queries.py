@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, ScalarSelect, Select, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import contains_eager
 
 from accounts.errors import AccountClosed, TokenExpired, TokenUnknown
 from accounts.models import (
@@ -71,7 +72,11 @@ def visitor_by_token(secret: str) -> Visitor | DomainError:
     token = PersonalToken
     statement = (
         _people(
-            token.id.label("token_id"), token.scopes, token.expires_at, token.revoked_at, token.last_used_at,
+            token.id.label("token_id"),
+            token.scopes,
+            token.expires_at,
+            token.revoked_at,
+            token.last_used_at,
         )
         .join(token, token.person_id == Person.id)
         .where(token.sha256 == fingerprint(secret))
@@ -105,16 +110,17 @@ def partner(slug: str) -> Partner:
     return found
 
 
-def partners() -> Select[tuple[Partner]]:
+def partners() -> Select[Partner]:
     return select(Partner).order_by(Partner.slug)
 
 
-def members(partner_id: UUID) -> Select[tuple[Membership]]:
+def members(partner_id: UUID) -> Select[Membership]:
     """The people of a partner, one row for each role, by name."""
     return (
         select(Membership)
-        .join(Person, Membership.person_id == Person.id)
+        .join(Membership.person)
         .where(Membership.partner_id == partner_id)
+        .options(contains_eager(Membership.person))
         .order_by(Person.name, Membership.id)
     )
 
@@ -138,10 +144,11 @@ def tokens(person_id: UUID) -> list[PersonalToken]:
     return list(db.session.scalars(statement.order_by(PersonalToken.created_at.desc(), PersonalToken.id.desc())))
 
 
-def notices(person_id: UUID) -> Select[tuple[Notice]]:
-    return (
-        select(Notice).where(Notice.person_id == person_id).order_by(Notice.created_at.desc(), Notice.id.desc())
-    )
+def notices(person_id: UUID, unread_only: bool = False) -> Select[Notice]:
+    statement = select(Notice).where(Notice.person_id == person_id)
+    if unread_only:
+        statement = statement.where(Notice.read_at.is_(None))
+    return statement.order_by(Notice.created_at.desc(), Notice.id.desc())
 
 
 def unread_notices(person_id: UUID) -> int:

@@ -31,7 +31,7 @@ API = "/api/v1/"
 USE_IS_NEWS_AFTER = timedelta(minutes=1)
 
 
-class SignedIn(UserMixin):  # type: ignore[misc]
+class SignedIn(UserMixin):
     """The person behind this request. Plain data: it survives commits, and costs one query."""
 
     def __init__(self, visitor: Visitor) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from flask_login import current_user
 
 from app.errors import Forbidden, SignInRequired
+from app.locale import language
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -70,6 +71,12 @@ class Actor:
     @property
     def administered_partner_ids(self) -> set[UUID]:
         return {p for p, roles in self.memberships.items() if MemberRole.ADMINISTRATOR in roles}
+
+    @property
+    def administered_partners(self) -> list[tuple[str, str]]:
+        """Slug and name, in the reader's language, of the partners this person administers."""
+        rows = [self.partners[partner_id] for partner_id in self.administered_partner_ids]
+        return sorted((slug, zh if language() == "zh_CN" else en) for slug, zh, en in rows)
 
 
 NOBODY = Actor(person_id=None)

@@ -7,9 +7,12 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_migrate import Migrate
 
+import accounts.api
+import accounts.jobs
+import accounts.oidc
+import accounts.pages
 import accounts.sign_on
 import labs.jobs
-from accounts.pages import sign_in as sign_in_pages
 from app import apidocs, assets, catalogs, csrf, jobs, locale, logs, pages, problems
 from app.config import Settings
 from app.db import db
@@ -43,28 +46,29 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     csrf.init_app(app)
     problems.init_app(app)
     accounts.sign_on.init_app(app)
+    accounts.oidc.init_app(app)
 
     api = problems.ProblemApi(app)
     for blueprint in _api_blueprints():
         api.register_blueprint(blueprint)
     for page_blueprint in _page_blueprints():
         app.register_blueprint(page_blueprint)
-    pages.init_app(app, home_parts=[], count_unread=lambda: 0)
+    pages.init_app(app, home_parts=[accounts.pages.notices.home_part], count_unread=accounts.pages.notices.count_unread)
     apidocs.init_app(app)
     jobs.init_app(app, _jobs())
     return app
 
 
 def _api_blueprints() -> list:
-    return []
+    return [*accounts.api.BLUEPRINTS]
 
 
 def _page_blueprints() -> list:
-    return [sign_in_pages.blp]
+    return [*accounts.pages.BLUEPRINTS]
 
 
 def _jobs() -> list[Job]:
-    return [*labs.jobs.JOBS]
+    return [*accounts.jobs.JOBS, *labs.jobs.JOBS]
 
 
 def _hubs(settings: Settings) -> dict[str, Hub]:

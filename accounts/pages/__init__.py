@@ -1,1 +1,5 @@
-"""The pages of accounts, one module for each place: sign-in, profile, notices, a partner's people."""
+"""The pages of accounts, one module for each place: sign-in, profile, notices, a partner's people, OpenID Connect."""
+
+from accounts.pages import notices, oidc, partners, profile, sign_in
+
+BLUEPRINTS = (sign_in.blp, profile.blp, notices.blp, partners.blp, oidc.blp)

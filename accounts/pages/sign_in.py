@@ -62,9 +62,7 @@ def leave() -> ResponseReturnValue:
     return redirect(url_for("site.home"), 303)
 
 
-def _form(
-    way_back: str, email: str = "", refusal: DomainError | None = None, status: int = 200
-) -> ResponseReturnValue:
+def _form(way_back: str, email: str = "", refusal: DomainError | None = None, status: int = 200) -> ResponseReturnValue:
     demo_people = current_app.extensions.get("demo_people", ())
     page = render_template(
         "accounts/sign_in.html", way_back=way_back, email=email, refusal=refusal, demo_people=demo_people

@@ -40,7 +40,9 @@ def forgive(email: str, address: str | None) -> None:
 
 def forget_old() -> int:
     """Remove counters whose time is over."""
-    gone = db.session.scalars(delete(AttemptCount).where(AttemptCount.ends_at <= clock.now()).returning(AttemptCount.key))
+    gone = db.session.scalars(
+        delete(AttemptCount).where(AttemptCount.ends_at <= clock.now()).returning(AttemptCount.key)
+    )
     return len(gone.all())
 
 

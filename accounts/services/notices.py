@@ -2,19 +2,33 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 
 from accounts.models import Notice
-from app import clock
+from app import clock, locale
 from app.access import Actor, require_person
 from app.audit import plain
 from app.db import db
 from app.errors import NotFound
+
+
+@dataclass(frozen=True)
+class News:
+    """A notice in the reader's language."""
+
+    id: UUID
+    title: str
+    text: str
+    url: str | None
+    created_at: datetime
+    read_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,18 @@ def notify(person_id: UUID, kind: str, event: str, url: str | None = None, **fac
     db.session.execute(statement.on_conflict_do_nothing(index_elements=["person_id", "event"]))
 
 
+def read(notice: Notice) -> News:
+    """Put the notice in words, for whoever reads now."""
+    words = KINDS.get(notice.kind, Words(notice.kind))
+    facts = _Facts({name: _shown(name, value) for name, value in notice.facts.items()})
+    for name in notice.facts:
+        if name.endswith("_zh"):
+            name = name.removesuffix("_zh")
+            facts[name] = locale.pick(SimpleNamespace(**notice.facts), name)
+    title, text = str(words.title) % facts, str(words.text) % facts
+    return News(notice.id, title, text, notice.url, notice.created_at, notice.read_at)
+
+
 def mark_read(actor: Actor, notice_id: UUID) -> Notice:
     notice = db.session.get(Notice, notice_id)
     if notice is None or notice.person_id != require_person(actor):
@@ -59,6 +85,25 @@ def mark_all_read(actor: Actor, until: datetime | None = None) -> int:
         statement = statement.where(Notice.created_at <= until)
     ids = db.session.scalars(statement.values(read_at=clock.now()).returning(Notice.id))
     return len(ids.all())
+
+
+class _Facts(dict[str, str]):
+    """A notice outlives the words for its kind: what they name and it does not know is a dash."""
+
+    def __missing__(self, name: str) -> str:
+        return "–"
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if name.endswith("_at"):
+        return locale.moment(datetime.fromisoformat(value))
+    if name.endswith("_micro"):
+        return locale.credits_text(value)
+    if name.endswith("_seconds"):
+        return locale.duration(value)
+    return str(value)
 
 
 describe("welcome", _("Welcome, %(name)s"), _("Find a course, take a seat, and open its lab."))

@@ -1,0 +1,151 @@
+"""The accounts API: me, my tokens, sign-ins and notices; partners and their people."""
+
+from typing import Any
+from uuid import UUID
+
+from flask_smorest import Blueprint
+from sqlalchemy import Select
+
+from accounts import policy, queries, schemas
+from accounts.models import Membership, Notice, Partner, PersonalToken, SignIn
+from accounts.schemas import (
+    MadeTokenSchema,
+    MakeTokenSchema,
+    MemberSchema,
+    MeSchema,
+    NoticeFilterSchema,
+    NoticeSchema,
+    PartnerSchema,
+    SignInSchema,
+    TokenSchema,
+)
+from accounts.services import notices, signing_in, tokens
+from app.access import current_actor, require_person, scope, signed_in
+from app.db import transaction
+from app.errors import NotFound
+from app.paging import Rows
+
+mine = Blueprint("me", __name__, url_prefix="/api/v1/me", description="The person who asks")
+partners = Blueprint("partners-api", __name__, url_prefix="/api/v1/partners", description="Partners and their people")
+BLUEPRINTS = (mine, partners)
+
+
+@mine.get("")
+@signed_in
+@scope("accounts:read")
+@mine.response(200, MeSchema)
+def show_me() -> dict[str, Any]:
+    """Show who I am."""
+    actor = current_actor()
+    person_id = require_person(actor)
+    person, memberships = queries.person(person_id), queries.memberships(person_id)
+    return schemas.me(person, memberships, actor.platform_roles, actor.scopes)
+
+
+@mine.get("/tokens")
+@signed_in
+@scope("accounts:read")
+@mine.response(200, TokenSchema(many=True))
+def list_tokens() -> list[PersonalToken]:
+    """List my tokens that were not revoked."""
+    return queries.tokens(require_person(current_actor()))
+
+
+@mine.post("/tokens")
+@signed_in
+@mine.arguments(MakeTokenSchema)
+@mine.response(201, MadeTokenSchema)
+def make_token(body: dict[str, Any]) -> dict[str, Any]:
+    """Make a token. Only in a browser that is signed in: a token makes no tokens."""
+    with transaction():
+        row, secret = tokens.make(current_actor(), **body)
+    made: dict[str, Any] = TokenSchema().dump(row) | {"token": secret}
+    return made
+
+
+@mine.delete("/tokens/<uuid:token_id>")
+@signed_in
+@mine.response(204)
+def revoke_token(token_id: UUID) -> None:
+    """Revoke a token."""
+    with transaction():
+        tokens.revoke(current_actor(), token_id)
+
+
+@mine.get("/sign-ins")
+@signed_in
+@scope("accounts:read")
+@mine.response(200, SignInSchema(many=True))
+def list_sign_ins() -> list[SignIn]:
+    """List the browsers I am signed in with."""
+    return queries.live_sign_ins(require_person(current_actor()))
+
+
+@mine.delete("/sign-ins/<uuid:sign_in_id>")
+@signed_in
+@mine.response(204)
+def end_sign_in(sign_in_id: UUID) -> None:
+    """End a sign-in, here and at the hubs it opened."""
+    with transaction():
+        signing_in.end(current_actor(), sign_in_id)
+
+
+@mine.get("/notices")
+@signed_in
+@scope("accounts:read")
+@mine.arguments(NoticeFilterSchema, location="query")
+@mine.response(200, NoticeSchema(many=True))
+@mine.paginate(Rows)
+def list_notices(query: dict[str, Any]) -> Select[Notice]:
+    """List my notices, the latest first."""
+    return queries.notices(require_person(current_actor()), unread_only=query["unread"])
+
+
+@mine.post("/notices/read")
+@signed_in
+@mine.response(204)
+def read_all_notices() -> None:
+    """Mark all my notices as read."""
+    with transaction():
+        notices.mark_all_read(current_actor())
+
+
+@mine.post("/notices/<uuid:notice_id>/read")
+@signed_in
+@mine.response(200, NoticeSchema)
+def read_notice(notice_id: UUID) -> Notice:
+    """Mark a notice as read."""
+    with transaction():
+        return notices.mark_read(current_actor(), notice_id)
+
+
+@partners.get("")
+@signed_in
+@scope("accounts:read")
+@partners.response(200, PartnerSchema(many=True))
+@partners.paginate(Rows)
+def list_partners() -> Select[Partner]:
+    """List the partners."""
+    return queries.partners()
+
+
+@partners.get("/<slug>")
+@signed_in
+@scope("accounts:read")
+@partners.response(200, PartnerSchema)
+def show_partner(slug: str) -> Partner:
+    """Show a partner."""
+    return queries.partner(slug)
+
+
+@partners.get("/<slug>/members")
+@signed_in
+@scope("accounts:read")
+@partners.response(200, MemberSchema(many=True))
+@partners.paginate(Rows)
+def list_members(slug: str) -> Select[Membership]:
+    """List a partner's people, one row for each role. For the partner's administrators."""
+    partner = queries.partner(slug)
+    if not policy.may_see_people(current_actor(), partner.id):
+        raise NotFound
+    return queries.members(partner.id)

@@ -1,0 +1,42 @@
+"""Who may do what with partners and people: pure functions of the actor and the row's ids."""
+
+from uuid import UUID
+
+from app.access import Actor
+
+
+def may_manage_partners(actor: Actor) -> bool:
+    """Partners are opened and changed by the platform's administrators."""
+    return actor.is_administrator
+
+
+def may_see_people(actor: Actor, partner_id: UUID) -> bool:
+    """Who studies and works at a partner is its administrators' to see; for others the list does not exist."""
+    return actor.administers(partner_id)
+
+
+def may_manage_people(actor: Actor, partner_id: UUID) -> bool:
+    return actor.administers(partner_id)
+
+
+def may_create_people(actor: Actor) -> bool:
+    """Whoever administers a partner brings people in; what they become there is asked separately."""
+    return actor.is_administrator or bool(actor.administered_partner_ids)
+
+
+def may_change_person(actor: Actor, person_id: UUID) -> bool:
+    """One's own account, or any for the platform's administrators. A program with a token changes none."""
+    return actor.scopes is None and (actor.person_id == person_id or actor.is_administrator)
+
+
+def may_close_accounts(actor: Actor) -> bool:
+    return actor.is_administrator and actor.scopes is None
+
+
+def may_grant_platform_roles(actor: Actor) -> bool:
+    return actor.is_administrator and actor.scopes is None
+
+
+def may_hold_tokens(actor: Actor) -> bool:
+    """Tokens are made and revoked by a person in a browser: a stolen token makes no further ones."""
+    return actor.is_signed_in and actor.scopes is None
