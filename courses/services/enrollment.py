@@ -5,7 +5,8 @@ somebody who waits. Both take it by the same guarded statement on the pool, and 
 where order matters, so no seat is given twice and none stays free while somebody waits for it.
 
 Locks are taken in one order everywhere: the person's enrollment, then pools (own first, shared last), then the
-enrollments of people who wait.
+enrollments of people who wait. A transaction gives one person a seat; one for many would have to lock every pool of
+the run first.
 """
 
 from uuid import UUID
@@ -64,11 +65,9 @@ def enroll(actor: Actor, run_id: UUID, person_id: UUID) -> Enrollment:
     known = queries.enrollment(run_id, person_id, lock=True)
     if known is not None:
         _require_may_return(actor, run, known)
-    pool_id = _take_seat(pools)
+    pool_id = _take_seat(pools, or_wait=run.has_waiting_list)
     if pool_id is None and not run.has_waiting_list:
         raise RunFull(seats=sum(pool.cap for pool in pools))
-    if pool_id is None:
-        pool_id = _take_seat_locked(pools)
     enrollment = _place(run, person_id, pool_id)
     if pool_id is not None:
         budgets.admit(actor, run.budget_id, person_id)
@@ -102,7 +101,7 @@ def fill(actor: Actor, run: CourseRun, pool_id: UUID) -> int:
 
     The pool stays locked until the transaction ends: nobody joins the waiting list between looking and leaving.
     """
-    pool = _lock([pool_id])[0]
+    pool = _lock(pool_id)
     given = 0
     while run.state is RunState.OPEN and not run.has_ended(clock.now()):
         waiting = _first_waiting(pool)
@@ -142,16 +141,18 @@ def _require_may_return(actor: Actor, run: CourseRun, known: Enrollment) -> None
         raise RemovedFromRun
 
 
-def _take_seat(pools: list[SeatPool]) -> UUID | None:
-    """Take a seat of the first pool that has one. A pool that is full says so without waiting for a lock."""
-    return next((pool.id for pool in pools if _take(pool.id)), None)
+def _take_seat(pools: list[SeatPool], *, or_wait: bool) -> UUID | None:
+    """Take a seat of the first pool that has one.
 
-
-def _take_seat_locked(pools: list[SeatPool]) -> UUID | None:
-    """Look again with the pools locked: a seat that was given back meanwhile is taken, and if there is none,
-    whoever gives one back next waits for us and finds us on the list."""
-    _lock([pool.id for pool in pools])
-    return _take_seat(pools)
+    Who will join the waiting list otherwise looks once more with each full pool locked: a seat given back meanwhile
+    is taken, and whoever gives one back next waits for us and finds us on the list. Pools are locked in the order in
+    which they are tried, and kept; trying all before locking any is a deadlock (a guarded update that had to wait and
+    then fails keeps its lock).
+    """
+    for pool in pools:
+        if _take(pool.id) or (or_wait and _lock(pool.id).free and _take(pool.id)):
+            return pool.id
+    return None
 
 
 def _take(pool_id: UUID) -> bool:
@@ -183,13 +184,9 @@ def _forget(pool_id: UUID) -> None:
         db.session.expire(pool, ["used"])
 
 
-def _lock(pool_ids: list[UUID]) -> list[SeatPool]:
-    """Lock pools in the order given."""
-    found = []
-    for pool_id in pool_ids:
-        statement = select(SeatPool).where(SeatPool.id == pool_id).with_for_update(of=SeatPool)
-        found.append(db.session.scalars(statement.execution_options(populate_existing=True)).one())
-    return found
+def _lock(pool_id: UUID) -> SeatPool:
+    statement = select(SeatPool).where(SeatPool.id == pool_id).with_for_update(of=SeatPool)
+    return db.session.scalars(statement.execution_options(populate_existing=True)).one()
 
 
 def _place(run: CourseRun, person_id: UUID, pool_id: UUID | None) -> Enrollment:
@@ -228,7 +225,7 @@ def _leave(
     db.session.flush()
     if pool_id is not None:
         budgets.dismiss(actor, run.budget_id, person_id)
-        _lock([pool_id])
+        _lock(pool_id)
         _give_back(pool_id)
         fill(actor, run, pool_id)
     if state is EnrollmentState.REMOVED:
