@@ -158,7 +158,7 @@ class JupyterHub:
 
     def start(self, user: str, server: str, options: Mapping[str, str], display_name: str) -> None:
         self.ensure_user(user)
-        body = {"user_options": dict(options), "display_name": display_name}
+        body = {"user_options": dict(options), "display_name": _displayable(display_name) or server}
         answer = self._call("start", "POST", _server_path(user, server), body=body, ok={201, 202, 400})
         if answer.status != 400 or "already running" in answer.message():
             return
@@ -354,6 +354,11 @@ def _user_path(name: str) -> str:
 
 def _server_path(user: str, server: str) -> str:
     return f"{_user_path(user)}/servers/{_quoted(server)}"
+
+
+def _displayable(name: str) -> str:
+    """The hub refuses names with control characters, double spaces, or more than 255 letters."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())[:255].strip()
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -1,0 +1,12 @@
+"""What every lab's JupyterLab does not do: look for news or updates, install extensions, or keep the person waiting."""
+
+c = get_config()  # type: ignore[name-defined]  # noqa: F821  (given by traitlets)
+
+c.LabApp.news_url = None
+c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
+c.LabApp.extension_manager = "readonly"
+c.ServerApp.open_browser = False
+c.ServerApp.terminals_enabled = True
+c.ServerApp.max_body_size = 1 << 30
+c.ServerApp.max_buffer_size = 1 << 30
+c.FileContentsManager.delete_to_trash = False  # the trash would fill the home unseen

@@ -1,0 +1,29 @@
+"""Starts one lab's server from inside its walls: takes on the limits that only bind there, then becomes the server.
+
+Called as `start.py '{"DATA": bytes, "NPROC": count, …}' <arguments of jupyterhub-singleuser>`.
+"""
+
+import json
+import resource
+import sys
+
+
+def limit(name: str, most: int) -> None:
+    kind = getattr(resource, f"RLIMIT_{name}")
+    _, allowed = resource.getrlimit(kind)
+    if allowed != resource.RLIM_INFINITY:
+        most = min(most, allowed)
+    resource.setrlimit(kind, (most, most))
+
+
+def main() -> None:
+    for name, most in json.loads(sys.argv[1]).items():
+        limit(name, most)
+    sys.argv = ["jupyterhub-singleuser", *sys.argv[2:]]
+    from jupyterhub.singleuser import main as serve
+
+    serve()
+
+
+if __name__ == "__main__":
+    main()
