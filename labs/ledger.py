@@ -278,7 +278,7 @@ def _move(budget_id: UUID, **changes: int) -> None:
     db.session.execute(
         sa.update(Purse)
         .where(Purse.budget_id == budget_id)
-        .values({name: getattr(Purse, name) + change for name, change in changes.items() if change})
+        .values({name: getattr(Purse, name) + change for name, change in changes.items()})
         .execution_options(synchronize_session=False)
     )
 

@@ -345,7 +345,6 @@ class Sighting(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
-    FAILED = "failed"
     UNREACHABLE = "unreachable"
 
 
@@ -388,6 +387,7 @@ class LabSession(Entity):
     admitted_at: Mapped[datetime | None]
     ready_at: Mapped[datetime | None]
     lease_ends_at: Mapped[datetime | None]
+    warned_minutes: Mapped[int | None]  # the last warning said that so many minutes are left
     stop_requested_at: Mapped[datetime | None]
     stop_reason: Mapped[str | None]  # student, teacher, operator, lease-ended, vanished, start-failed …
     failure: Mapped[str | None]  # what the hub said when it could not start

@@ -1,4 +1,4 @@
-"""Who may do what with labs and budgets. Pure functions: services ask them first, templates ask them which buttons to show."""
+"""Who may do what with labs and budgets: pure functions that services and templates ask."""
 
 from app.access import Actor
 from labs.models import Budget, LabSession

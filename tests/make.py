@@ -13,8 +13,12 @@ from accounts.services import signing_in
 from app import clock
 from app.access import Actor, MemberRole, PlatformRole
 from app.db import db
+from app.locale import MICRO
+from labs import ledger
+from labs.models import Budget, BudgetKind, Center, Flavor, LabFile, LabTemplate, MemberCap
 
 _number = count(1)
+CENTER = PartnerKind.COMPUTING_CENTER
 
 
 def as_actor(person: Person) -> Actor:
@@ -66,6 +70,72 @@ class Make:
             PlatformRoleGrant(person_id=person.id, role=role, from_at=clock.now() - timedelta(days=1), reason="test")
         )
         return person
+
+    def center(self, slug: str = "embedded", **values: Any) -> Center:
+        values.setdefault("partner_id", None) or values.update(partner_id=self.partner(kind=CENTER).id)
+        defaults = {"slug": slug, "title_zh": "计算中心", "title_en": "Computing center"}
+        return self._save(Center(**defaults | values))
+
+    def flavor(self, center: Center | None = None, **values: Any) -> Flavor:
+        n = next(_number)
+        center = center or self.center()
+        defaults = {
+            "slug": f"flavor-{n}",
+            "title_zh": "小型",
+            "title_en": "Small",
+            "cores": 1.0,
+            "memory_mb": 1024,
+            "price_micro": 1_000_000,
+        }
+        return self._save(Flavor(**{"center_id": center.id} | defaults | values))
+
+    def template(self, flavors: list[Flavor] | None = None, **values: Any) -> LabTemplate:
+        values.setdefault("partner_id", None) or values.update(partner_id=self.partner().id)
+        defaults = {
+            "title_zh": "第一课",
+            "title_en": "First lesson",
+            "folder": "first-lesson",
+            "default_minutes": 60,
+            "longest_minutes": 240,
+            "flavors": flavors or [self.flavor()],
+            "files": [LabFile(path="lesson.ipynb", content=b"{}", sha256="0")],
+        }
+        return self._save(LabTemplate(**defaults | values))
+
+    def budget(self, credits: float = 100, *, parent: Budget | None = None, **values: Any) -> Budget:
+        """A budget with so many credits in it, valid for a year."""
+        now = clock.now()
+        if parent is None:
+            values.setdefault("partner_id", None) or values.update(partner_id=self.partner().id)
+        defaults = {
+            "partner_id": parent.partner_id if parent else None,
+            "parent_id": parent.id if parent else None,
+            "kind": BudgetKind.RUN if parent else BudgetKind.PARTNER,
+            "title_zh": "算力",
+            "title_en": "Compute",
+            "starts_at": now - timedelta(days=1),
+            "ends_at": now + timedelta(days=365),
+        }
+        budget = Budget(**defaults | values)
+        db.session.add(budget)
+        db.session.flush()
+        ledger.open_purse(budget)
+        if credits and parent is None:
+            ledger.grant(
+                budget.id,
+                round(credits * MICRO),
+                now - timedelta(days=1),
+                now + timedelta(days=365),
+                key=f"grant:{budget.id}",
+            )
+        elif credits and parent is not None:
+            ledger.transfer(parent.id, budget.id, round(credits * MICRO), key=f"fund:{budget.id}")
+        db.session.commit()
+        return budget
+
+    def cap(self, budget: Budget, person: Person, credits: float | None = None) -> MemberCap:
+        cap_micro = None if credits is None else round(credits * MICRO)
+        return self._save(MemberCap(budget_id=budget.id, person_id=person.id, cap_micro=cap_micro))
 
     def _save(self, row: Any) -> Any:
         db.session.add(row)

@@ -1,0 +1,91 @@
+"""The hub asks before each start, and learns what it may start: one order, one start."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+
+from app import clock
+from app.db import db
+from labs import queries
+from labs.models import LabFile, LabSession, SessionState
+from labs.services import sessions
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the hub is to start: size, language, files. Limits come from here only."""
+
+    session_id: UUID
+    cores: float
+    memory_mb: int
+    accelerators: int
+    lease_ends_at: datetime
+    display_name: str
+    language: str
+    time_zone: str
+    default_path: str | None
+    files: list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class NoOrder:
+    """Why the hub must not start a server."""
+
+    code: str
+    reason: str
+
+
+def redeem(center_slug: str, hub_name: str, server_name: str) -> Order | NoOrder:
+    """Hand out the order for this server, once for each attempt; say why not otherwise."""
+    found = _find(server_name)
+    if found is None or found.center.slug != center_slug or found.person.hub_name != hub_name:
+        return NoOrder("not-ordered", "This server was not ordered on the platform.")
+    session = sessions.locked(found.id)
+    if session.state is not SessionState.STARTING:
+        return NoOrder("not-starting", "This lab is not waiting for its start.")
+    if session.admitted_attempt >= session.attempts:
+        return NoOrder("order-used", "This order was used already.")
+    session.admitted_attempt, session.admitted_at = session.attempts, clock.now()
+    return _order(session)
+
+
+def ended(center_slug: str, hub_name: str, server_name: str) -> LabSession | None:
+    """The hub says that a server has stopped: look at it at once. Hearsay until the hub is asked again."""
+    session = _find(server_name)
+    if session is None or session.center.slug != center_slug or session.person.hub_name != hub_name:
+        return None
+    session = sessions.locked(session.id)
+    if session.state is SessionState.RUNNING and not session.missing:
+        session.missing = 1
+    return session
+
+
+def _find(server_name: str) -> LabSession | None:
+    try:
+        session_id = UUID(hex=server_name.removeprefix("lab-"))
+    except ValueError:
+        return None
+    return db.session.get(LabSession, session_id)
+
+
+def _order(session: LabSession) -> Order:
+    folder, flavor = session.template.folder, session.flavor
+    files = db.session.execute(
+        select(LabFile.path, LabFile.content).where(LabFile.template_id == session.template_id).order_by(LabFile.path)
+    ).all()
+    first = queries.first_file(session.template_id)
+    english = session.person.language == "en"
+    return Order(
+        session_id=session.id,
+        cores=flavor.cores,
+        memory_mb=flavor.memory_mb,
+        accelerators=flavor.accelerators,
+        lease_ends_at=clock.now() + timedelta(minutes=session.lease_minutes),
+        display_name=session.template.title_en if english else session.template.title_zh,
+        language=session.person.language,
+        time_zone=session.person.time_zone,
+        default_path=f"{folder}/{first.path}" if first else None,
+        files=[(f"{folder}/{path}", content) for path, content in files],
+    )

@@ -1,0 +1,295 @@
+"""The life of a lab session: reserved, starting, running, stopping; settled or voided.
+
+One function for each step; each locks the session's row first, checks the state, and may be repeated. Nothing
+here talks to the hub, so every function is safe inside a transaction; `labs.jobs` does the talking in between.
+"""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import or_, select
+
+from accounts.services import notices
+from app import audit, clock, jobs
+from app.access import SYSTEM, Actor, require, require_person
+from app.db import db
+from app.ids import uuid7
+from labs import ledger, policy, queries, signals
+from labs.models import LIVE_STATES, LabSession, SessionState
+from labs.queries import GRACE_SECONDS
+from labs.services import admission
+
+START_LIMIT = timedelta(minutes=3)  # from the order until the server must answer
+ATTEMPTS = 3
+
+
+def request(
+    actor: Actor,
+    *,
+    template_id: UUID,
+    flavor_id: UUID,
+    minutes: int,
+    budget_id: UUID,
+    origin_url: str | None = None,
+) -> LabSession:
+    """Promise the credits and queue the start; or return the session that is there already (a double click).
+
+    Raises a `LaunchRefused` that says why not, and then nothing is changed.
+    """
+    person_id = require_person(actor)
+    admission.lock_until_commit("person", person_id)
+    running = queries.live_session(person_id, template_id)
+    if running is not None:
+        return running
+    flavor = admission.check_request(
+        person_id=person_id, template_id=template_id, flavor_id=flavor_id, minutes=minutes, budget_id=budget_id
+    )
+    session_id = uuid7()
+    hold = ledger.reserve(
+        budget_id,
+        person_id,
+        flavor.center_id,
+        flavor.price_micro,
+        minutes * 60 + GRACE_SECONDS,
+        key=f"session:{session_id.hex}",
+    )
+    admission.check_center(flavor.center)
+    session = LabSession(
+        id=session_id,
+        person_id=person_id,
+        template_id=template_id,
+        flavor_id=flavor_id,
+        center_id=flavor.center_id,
+        budget_id=budget_id,
+        hold_id=hold.id,
+        lease_minutes=minutes,
+        origin_url=origin_url,
+    )
+    db.session.add(session)
+    db.session.flush()
+    audit.record(actor, "session.request", session, minutes=minutes, held_micro=hold.amount, flavor=flavor.slug)
+    jobs.wake("start_sessions")
+    return session
+
+
+def stop(actor: Actor, session_id: UUID) -> LabSession:
+    """Ask for the end of a session. One that has ended, or is ending, stays as it is."""
+    session = queries.session(actor, session_id)
+    require(policy.may_stop_session(actor, session, manages=queries.manages(actor, session.budget_id)))
+    session = locked(session_id)
+    if session.state in (SessionState.RESERVED, SessionState.STARTING, SessionState.RUNNING):
+        reason = policy.stop_reason(actor, session)
+        audit.record(actor, "session.stop", session, reason=reason)
+        _order_stop(session, reason)
+        if reason != "student":
+            _tell(session, "lab-stopped", by=actor.name)
+    return session
+
+
+def locked(session_id: UUID) -> LabSession:
+    """The session, and nobody else changes it until the transaction ends."""
+    return db.session.scalars(
+        select(LabSession)
+        .where(LabSession.id == session_id)
+        .with_for_update(of=LabSession)
+        .execution_options(populate_existing=True)
+    ).one()
+
+
+def claim_next() -> LabSession | None:
+    """Take one reserved session for starting; two workers never take the same one."""
+    now = clock.now()
+    session = db.session.scalar(
+        select(LabSession)
+        .where(
+            LabSession.state == SessionState.RESERVED,
+            or_(LabSession.not_before.is_(None), LabSession.not_before <= now),
+        )
+        .order_by(LabSession.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=LabSession)
+    )
+    if session is not None:
+        session.state, session.ordered_at, session.not_before = SessionState.STARTING, now, None
+        session.attempts += 1
+    return session
+
+
+def try_again(session_id: UUID, why: str, after: timedelta) -> LabSession:
+    """The start did not get through to the hub: queue it again, or give up where that has gone on for too long."""
+    session = locked(session_id)
+    if session.state is not SessionState.STARTING:
+        return session
+    if clock.now() + after - session.created_at > START_LIMIT:
+        return fail(session_id, why, "hub-unreachable")
+    session.state, session.not_before = SessionState.RESERVED, clock.now() + after
+    session.attempts -= 1  # the hub never heard of it
+    session.failure = why
+    return session
+
+
+def restart(session_id: UUID, why: str) -> LabSession:
+    """The server did not come up: order it once more, or give up after the last attempt."""
+    session = locked(session_id)
+    if session.state is not SessionState.STARTING:
+        return session
+    if session.attempts >= ATTEMPTS:
+        return fail(session_id, why, "start-failed")
+    session.state, session.failure = SessionState.RESERVED, why
+    session.not_before = clock.now() + timedelta(seconds=2 * session.attempts)
+    return session
+
+
+def mark_running(session_id: UUID) -> LabSession:
+    """The server answers: the lease, and the charge, begin now."""
+    session = locked(session_id)
+    if session.state in (SessionState.STARTING, SessionState.RESERVED):
+        now = clock.now()
+        session.state, session.ready_at, session.last_running_at = SessionState.RUNNING, now, now
+        session.lease_ends_at = now + timedelta(minutes=session.lease_minutes)
+        session.failure, session.not_before = None, None
+    return session
+
+
+def post_usage(session_id: UUID) -> bool:
+    """Charge what ran since the last posting, as far as the hub has confirmed that it ran."""
+    session = locked(session_id)
+    if session.state is not SessionState.RUNNING or session.last_running_at is None:
+        return False
+    hold = ledger.post(session.hold_id, session.seconds_running(session.last_running_at))
+    charged = session.charged_micro != hold.posted_micro
+    session.seconds_used, session.charged_micro = hold.posted_seconds, hold.posted_micro
+    return charged
+
+
+def end_lease(session_id: UUID) -> bool:
+    """Stop a session whose lease is over, and say so."""
+    session = locked(session_id)
+    if session.state is not SessionState.RUNNING or session.lease_ends_at is None:
+        return False
+    if session.lease_ends_at > clock.now():
+        return False
+    audit.record(SYSTEM, "session.stop", session, reason="lease-ended")
+    _order_stop(session, "lease-ended")
+    _tell(session, "lab-lease-ended")
+    return True
+
+
+def warn(session_id: UUID, minutes: int) -> None:
+    """Tell the person that the lease ends soon; once for each number of minutes."""
+    session = locked(session_id)
+    if session.state is SessionState.RUNNING:
+        session.warned_minutes = minutes
+        _tell(session, "lab-ends-soon", event=f"ends-in-{minutes}", minutes=minutes, ends_at=session.lease_ends_at)
+
+
+def end(session_id: UUID, at: datetime, reason: str) -> LabSession:
+    """The server is gone: settle what ran until then and give the rest back. What never ran costs nothing."""
+    session = locked(session_id)
+    if not session.is_live:
+        return session
+    if session.ready_at is None:
+        return _void(session, reason)
+    at = max(at, session.ready_at)
+    hold = ledger.settle(session.hold_id, session.seconds_running(at))
+    session.state, session.ended_at = SessionState.SETTLED, at
+    session.stop_reason = session.stop_reason or reason
+    session.seconds_used, session.charged_micro = hold.posted_seconds, hold.posted_micro
+    audit.record(SYSTEM, "session.settle", session, reason=session.stop_reason, charged_micro=hold.posted_micro)
+    if session.stop_reason == "vanished":
+        _tell(session, "lab-vanished")
+    signals.session_ended.send(session)
+    return session
+
+
+def fail(session_id: UUID, why: str, reason: str) -> LabSession:
+    """The lab could not be started: every credit goes back, and the person hears of it."""
+    session = locked(session_id)
+    if not session.is_live or session.ready_at is not None:
+        return session
+    session.failure = why
+    _tell(session, "lab-start-failed")
+    return _void(session, reason)
+
+
+def forgotten(session_id: UUID) -> None:
+    """The hub has confirmed that it keeps nothing of an ended session."""
+    session = locked(session_id)
+    session.forgotten_at = clock.now()
+
+
+def to_follow(center_id: UUID) -> list[LabSession]:
+    """Sessions on the move: starting, stopping, or not seen any more."""
+    statement = select(LabSession).where(
+        LabSession.center_id == center_id,
+        LabSession.state.in_(LIVE_STATES),
+        or_(
+            LabSession.state.in_((SessionState.STARTING, SessionState.STOPPING)),
+            LabSession.missing > 0,
+        ),
+    )
+    return list(db.session.scalars(statement.order_by(LabSession.id)))
+
+
+def to_forget(center_id: UUID, limit: int = 100) -> list[LabSession]:
+    """Ended sessions of which the hub may still keep a named server."""
+    statement = select(LabSession).where(
+        LabSession.center_id == center_id,
+        LabSession.state.in_((SessionState.SETTLED, SessionState.VOIDED)),
+        LabSession.forgotten_at.is_(None),
+    )
+    return list(db.session.scalars(statement.order_by(LabSession.id).limit(limit)))
+
+
+def running_ids() -> list[UUID]:
+    return list(db.session.scalars(select(LabSession.id).where(LabSession.state == SessionState.RUNNING)))
+
+
+def lease_over_ids() -> list[UUID]:
+    statement = select(LabSession.id).where(
+        LabSession.state == SessionState.RUNNING, LabSession.lease_ends_at <= clock.now()
+    )
+    return list(db.session.scalars(statement))
+
+
+def ending_within_ids(minutes: int) -> list[UUID]:
+    """Sessions with less than so many minutes to go whose people have not been told yet."""
+    statement = select(LabSession.id).where(
+        LabSession.state == SessionState.RUNNING,
+        LabSession.lease_minutes > minutes,
+        or_(LabSession.warned_minutes.is_(None), LabSession.warned_minutes > minutes),
+        LabSession.lease_ends_at <= clock.now() + timedelta(minutes=minutes),
+    )
+    return list(db.session.scalars(statement))
+
+
+def _order_stop(session: LabSession, reason: str) -> None:
+    session.stop_requested_at, session.stop_reason = clock.now(), reason
+    if session.attempts == 0:  # the hub never heard of it
+        _void(session, reason)
+    else:
+        session.state = SessionState.STOPPING
+        jobs.wake("follow_sessions")
+
+
+def _void(session: LabSession, reason: str) -> LabSession:
+    ledger.void(session.hold_id)
+    session.state, session.ended_at = SessionState.VOIDED, clock.now()
+    session.stop_reason = session.stop_reason or reason
+    if session.attempts == 0:
+        session.forgotten_at = session.ended_at
+    audit.record(SYSTEM, "session.void", session, reason=session.stop_reason)
+    signals.session_ended.send(session)
+    return session
+
+
+def _tell(session: LabSession, kind: str, event: str | None = None, **facts: object) -> None:
+    notices.notify(
+        session.person_id,
+        kind,
+        f"{session.id}:{event or kind}",
+        url=f"/labs/{session.id}",
+        title_zh=session.template.title_zh,
+        title_en=session.template.title_en,
+        **facts,
+    )
