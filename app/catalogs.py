@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 import click
+from babel import Locale
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.mofile import write_mo
@@ -70,12 +71,15 @@ def check_command() -> None:
 
 def compile_stale() -> None:
     """Compile each catalog whose compiled file is missing or older. Safe when several processes start at once."""
-    for source in FOLDER.glob("*/LC_MESSAGES/messages.po"):
-        target = source.with_suffix(".mo")
+    for locale in LOCALES:
+        source, target = _path(locale), _compiled(locale)
+        if not source.exists():
+            continue
         if target.exists() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns:
             continue
         content = BytesIO()
-        write_mo(content, read(source.parent.parent.name))
+        write_mo(content, read(locale))
+        target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
             file.write(content.getvalue())
         Path(file.name).chmod(0o644)
@@ -147,17 +151,21 @@ def faults(locale: str) -> Iterator[str]:
         yield f"{locale}: {len(catalog.obsolete)} obsolete texts"
 
 
+def strings(message: Message) -> tuple[str, ...]:
+    """The translations of a text: one, or one for each plural form of the language."""
+    return tuple(message.string) if isinstance(message.string, (tuple, list)) else (str(message.string),)
+
+
 def _is_filled(message: Message) -> bool:
-    strings = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
-    return bool(strings) and all(strings)
+    return bool(strings(message)) and all(strings(message))
 
 
 def _pairs(message: Message) -> Iterator[tuple[str, str]]:
     """Each translated form beside the form it must agree with; a language without plural uses the plural."""
     if isinstance(message.id, (tuple, list)):
         singular, plural = message.id
-        strings = message.string or ()
-        yield from ((singular if i == 0 and len(strings) > 1 else plural, s) for i, s in enumerate(strings))
+        forms = strings(message)
+        yield from ((singular if i == 0 and len(forms) > 1 else plural, form) for i, form in enumerate(forms))
     else:
         yield message.id, str(message.string)
 
@@ -173,3 +181,8 @@ def _key(message: Message) -> tuple[str, str]:
 
 def _path(locale: str) -> Path:
     return FOLDER / locale / "LC_MESSAGES" / "messages.po"
+
+
+def _compiled(locale: str) -> Path:
+    """Where Babel looks: it calls zh_CN by its full name, zh_Hans_CN."""
+    return FOLDER / str(Locale.parse(locale)) / "LC_MESSAGES" / "messages.mo"
