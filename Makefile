@@ -29,8 +29,8 @@ doctor: install ## say what is missing or wrong here, and how to mend it
 bench: install-dev ## measure, and write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks
 
-translations: install-dev ## collect the texts and compile the Chinese catalog
-	$(BIN)/python -m tools.translations
+translations: install-dev ## collect the texts into the catalogs and say what is to be translated
+	$(BIN)/chancai translations update
 
 screenshots: install-dev ## take the pictures in docs/screenshots anew
 	@$(BIN)/python deploy/test_tools.py --fonts

@@ -18,8 +18,6 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
-from flask import Flask
-from flask.cli import AppGroup
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / "translations"
@@ -41,12 +39,10 @@ NOISE = tuple(  # header lines that say nothing here, or change without a change
 )
 PLACEHOLDER = re.compile(r"%\((\w+)\)s|%%|%(?!\()")
 
-cli = AppGroup("translations", help="Keep the catalogs of translated texts.")
 
-
-def init_app(app: Flask) -> None:
-    compile_stale()
-    app.cli.add_command(cli)
+@click.group("translations")
+def cli() -> None:
+    """Keep the catalogs of translated texts."""
 
 
 @cli.command("update")

@@ -1,4 +1,4 @@
-"""The command `chancai`: `run` and `doctor` need nothing, every other command needs the application."""
+"""The command `chancai`: `run`, `doctor` and `translations` need nothing, every other command needs the application."""
 
 import sys
 
@@ -6,7 +6,7 @@ import click
 from flask import Flask
 from flask.cli import FlaskGroup
 
-from app import logs
+from app import catalogs, logs
 from app.config import SettingsError
 from app.embedded import commands, environment
 
@@ -27,6 +27,7 @@ def chancai() -> None:
 
 chancai.add_command(commands.run)
 chancai.add_command(commands.doctor)
+chancai.add_command(catalogs.cli)
 
 
 def main() -> None:

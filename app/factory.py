@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     logs.init_app(app)
     db.init_app(app)
     Migrate(app, db, directory="migrations", compare_type=True, render_as_batch=False)
-    catalogs.init_app(app)
+    catalogs.compile_stale()
     locale.init_app(app)
     assets.init_app(app)
     csrf.init_app(app)
