@@ -47,7 +47,9 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_line_prefix": "",
     "log_checkpoints": "off",
-    "log_min_messages": "warning",
+    "log_min_messages": "fatal",  # errors of statements are the application's to tell
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",  # no values of rows in the log
 }
 THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -85,6 +87,8 @@ def prepare(home: Path, *, settings: dict[str, str] | None = None) -> Cluster:
     notes = [f"PostgreSQL refuses to run as root: it runs as the system user {account.name}."] if account.name else []
     software = installation()
 
+    with _disk_said_clearly(home):
+        home.mkdir(mode=0o711, parents=True, exist_ok=True)
     closed = accounts.first_closed(home, account)
     if closed is not None:
         home = _reachable_home(home)
@@ -207,23 +211,47 @@ def _check_version(cluster: Cluster) -> None:
 def _programs(software: Path, home: Path, account: Account) -> Path:
     """The folder of the programs; a copy below `home` when the account cannot reach the wheel's."""
     programs = software / "bin"
-    if accounts.first_closed(programs / "postgres", account) is None:
+    if account.identity is None or runs(programs, account):
         return programs
     copy = home / f"postgresql-{importlib.metadata.version(WHEEL)}"
     if not copy.exists():
-        fresh = copy.with_name(copy.name + ".new")
-        with _disk_said_clearly(fresh):
-            shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(software, fresh, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
-            fresh.rename(copy)
-    return copy / "bin"
+        with _disk_said_clearly(copy):
+            _copy(software, copy)
+    return copy / WHEEL / INSTALLATION / "bin"
+
+
+def runs(programs: Path, account: Account) -> bool:
+    """Whether the account can reach the programs and all they load."""
+    try:
+        return accounts.run_as(account, [programs / "postgres", "--version"]).returncode == 0
+    except OSError:
+        return False
+
+
+def _copy(software: Path, copy: Path) -> None:
+    """The programs with the libraries that lie beside the wheel's package, readable for all."""
+    fresh = copy.with_name(copy.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    package = software.parent
+    libraries = package.with_name(f"{WHEEL}.libs")
+    unneeded = shutil.ignore_patterns("include", "*.a")
+    shutil.copytree(software, fresh / WHEEL / INSTALLATION, symlinks=True, ignore=unneeded)
+    if libraries.exists():
+        shutil.copytree(libraries, fresh / libraries.name, symlinks=True)
+    for path in [fresh, *fresh.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
+    fresh.rename(copy)
 
 
 def _reachable_home(home: Path) -> Path:
     """A folder outside of a closed one, for this checkout alone."""
     reachable = ROOT_HOME / _short_name(home)
     with _disk_said_clearly(reachable):
-        reachable.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for folder in (ROOT_HOME, reachable):
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                folder.chmod(0o755)
     return reachable
 
 

@@ -34,6 +34,8 @@ class Part:
     process: "subprocess.Popen[bytes]"
     stop_signal: signal.Signals
     grace: float
+    ready_words: tuple[str, ...] = ()
+    is_ready: bool = False  # it has said one of the ready words
     ends_by_itself: bool = False
     began: float = field(default_factory=time.monotonic)
     said: "deque[str]" = field(default_factory=lambda: deque(maxlen=200))
@@ -52,6 +54,7 @@ class Part:
         return f"ended with status {code}"
 
     def has_said(self, text: str) -> bool:
+        """Whether it is among its last lines."""
         return any(text in line for line in list(self.said))
 
 
@@ -79,6 +82,7 @@ class Supervisor:
         account: Account | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
         grace: float = 15.0,
+        ready_words: tuple[str, ...] = (),
     ) -> Part:
         self.check()
         process = subprocess.Popen(
@@ -91,7 +95,7 @@ class Supervisor:
             start_new_session=True,
             **(account or Account()).popen_options(),
         )
-        part = Part(name, process, stop_signal, grace)
+        part = Part(name, process, stop_signal, grace, ready_words)
         self.parts.append(part)
         part.reader = threading.Thread(target=self._stream, args=(part,), name=f"output of {name}", daemon=True)
         part.reader.start()
@@ -179,6 +183,7 @@ class Supervisor:
         for line in output:
             text = line.decode(errors="replace").rstrip()
             part.said.append(text)
+            part.is_ready = part.is_ready or any(words in text for words in part.ready_words)
             self.console.log(part.name, text)
 
 

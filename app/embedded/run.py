@@ -23,6 +23,7 @@ from app.embedded.var import Running, Var
 
 WEB_THREADS = 16  # per worker process; measured in docs/benchmarks.md
 ANSWERS_WITHIN = 90.0  # seconds; a cold start on a slow disk
+WORKER_READY = ("worker ready", "another worker is at work")
 HUB_CONFIG = CHECKOUT / "deploy" / "hub" / "embedded_config.py"
 PASSED_TO_HUB = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ")
 
@@ -107,9 +108,7 @@ class Campus:
             self._wait_for_answer(hub, f"http://127.0.0.1:{self.addresses.hub}/hub/health")
             self._wait_for_answer(hub, f"http://127.0.0.1:{self.addresses.labs}/hub/health")
         with self.console.step("Worker is at work"):
-            self.supervisor.wait_for(
-                worker, lambda: worker.has_said("worker ready") or worker.has_said("another worker"), ANSWERS_WITHIN
-            )
+            self.supervisor.wait_for(worker, lambda: worker.is_ready, ANSWERS_WITHIN)
         with self.console.step(f"Platform answers at {self.addresses.platform_url}"):
             self._wait_for_answer(web, f"{self.addresses.platform_url}/readyz")
         self._remember(sign_ins)
@@ -203,7 +202,7 @@ class Campus:
         )
 
     def _start_worker(self, env: dict[str, str]) -> Part:
-        return self.supervisor.start("worker", _chancai("jobs", "run"), env=env)
+        return self.supervisor.start("worker", _chancai("jobs", "run"), env=env, ready_words=WORKER_READY)
 
     def _start_web(self, env: dict[str, str]) -> Part:
         options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.addresses.web)]
