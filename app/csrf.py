@@ -25,7 +25,8 @@ def init_app(app: Flask) -> None:
 
 
 def _refuse_cross_site() -> None:
-    if request.method in SAFE or request.authorization is not None:  # a bearer token is never sent by accident
+    sent = request.authorization
+    if request.method in SAFE or (sent is not None and sent.type == "bearer"):  # never sent by accident; Basic may be
         return
     if not request.cookies:  # nothing of the visitor's is used
         return

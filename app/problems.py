@@ -105,6 +105,9 @@ def _database_error(error: Exception) -> Response:
         or getattr(error, "connection_invalidated", False)
         or sqlstate in TRANSIENT
     )
+    if isinstance(error, sqlalchemy.exc.DataError) and "NUL" in str(error.orig):
+        db.session.rollback()
+        return _domain_error(Invalid(gettext("A text holds a character that no text may hold (NUL).")))
     if not transient:
         return _fault(error)
     g.offline = True

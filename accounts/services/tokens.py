@@ -29,7 +29,9 @@ SCOPES: dict[str, LazyString] = {
     "labs:launch": _l("Start labs, spending credits"),
     "labs:stop": _l("Stop labs"),
     "budgets:read": _l("See budgets and what was used"),
+    "budgets:write": _l("Pass credits on and change shares, as far as you may"),
     "operations:read": _l("See centers and all sessions, as far as you may"),
+    "operations:write": _l("Open and close centers and grant credits, as far as you may"),
     "accounts:read": _l("See your account, notices and partners"),
 }
 

@@ -1,0 +1,38 @@
+"""What the tests of accounts share: argon2id that is quick, and somebody with a password."""
+
+from collections.abc import Iterator
+
+import pytest
+from argon2 import PasswordHasher
+
+from accounts import passwords
+from accounts.models import Person
+from tests.make import Make
+
+PASSWORD = "correct horse battery"
+
+
+class CountingHasher(PasswordHasher):
+    """argon2id with little work, which counts how often it was asked to verify."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=64, parallelism=1)
+        self.verified = 0
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> bool:
+        self.verified += 1
+        return super().verify(hash, password)
+
+
+@pytest.fixture(autouse=True)
+def hasher(monkeypatch: pytest.MonkeyPatch) -> Iterator[CountingHasher]:
+    quick = CountingHasher()
+    monkeypatch.setattr(passwords, "hasher", quick)
+    passwords._decoy.cache_clear()
+    yield quick
+    passwords._decoy.cache_clear()
+
+
+@pytest.fixture
+def wang(make: Make, hasher: CountingHasher) -> Person:
+    return make.person(email="wang@qdu.example", name="王伟", language="en", password_hash=passwords.hashed(PASSWORD))
