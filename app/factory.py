@@ -3,7 +3,7 @@
 import importlib.metadata
 
 import jinja2
-from flask import Flask
+from flask import Blueprint, Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_migrate import Migrate
 
@@ -12,7 +12,12 @@ import accounts.jobs
 import accounts.oidc
 import accounts.pages
 import accounts.sign_on
+import courses.api
+import courses.pages
+import labs.api
+import labs.internal
 import labs.jobs
+import labs.pages
 from app import apidocs, assets, catalogs, csrf, jobs, locale, logs, pages, problems
 from app.config import Settings
 from app.db import db
@@ -53,18 +58,22 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
         api.register_blueprint(blueprint)
     for page_blueprint in _page_blueprints():
         app.register_blueprint(page_blueprint)
-    pages.init_app(app, home_parts=[accounts.pages.notices.home_part], count_unread=accounts.pages.notices.count_unread)
+    pages.init_app(
+        app,
+        home_parts=[labs.pages.home_part, courses.pages.home_part, accounts.pages.notices.home_part],
+        count_unread=accounts.pages.notices.count_unread,
+    )
     apidocs.init_app(app)
     jobs.init_app(app, _jobs())
     return app
 
 
-def _api_blueprints() -> list:
-    return [*accounts.api.BLUEPRINTS]
+def _api_blueprints() -> list[Blueprint]:
+    return [*accounts.api.BLUEPRINTS, *labs.api.BLUEPRINTS, *courses.api.BLUEPRINTS]
 
 
-def _page_blueprints() -> list:
-    return [*accounts.pages.BLUEPRINTS]
+def _page_blueprints() -> list[Blueprint]:
+    return [*accounts.pages.BLUEPRINTS, labs.pages.blp, labs.internal.blp, *courses.pages.BLUEPRINTS]
 
 
 def _jobs() -> list[Job]:

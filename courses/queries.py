@@ -31,12 +31,12 @@ from courses.models import (
     Unit,
 )
 from labs import queries as labs_queries
-from labs.models import LabSession
+from labs.models import LIVE_STATES, LabSession
 
 # Courses
 
 
-def visible_courses(actor: Actor) -> Select[tuple[Course]]:
+def visible_courses(actor: Actor) -> Select[Course]:
     """Published courses are for everybody; drafts and archived ones for those who write, teach or take them."""
     return select(Course).where(or_(Course.state == CourseState.PUBLISHED, _concerns_course(actor)))
 
@@ -55,7 +55,7 @@ class Filter:
 SORTS = ("newest", "title", "hours", "-hours")
 
 
-def catalog(actor: Actor, wanted: Filter) -> Select[tuple[Course]]:
+def catalog(actor: Actor, wanted: Filter) -> Select[Course]:
     """The courses that can be taken, as the reader wants them."""
     statement = visible_courses(actor).where(Course.state == CourseState.PUBLISHED)
     for word in wanted.text.split():
@@ -112,7 +112,7 @@ def partners_with_courses() -> list[Partner]:
 # Runs
 
 
-def visible_runs(actor: Actor) -> Select[tuple[CourseRun]]:
+def visible_runs(actor: Actor) -> Select[CourseRun]:
     """Runs with a seat the reader could have, and those they teach, take or answer for. Others are unknown to them."""
     return select(CourseRun).where(_sees_run(actor))
 
@@ -141,7 +141,7 @@ def runs_of(actor: Actor, course_ids: Iterable[UUID]) -> dict[UUID, list[CourseR
     return found
 
 
-def taught_runs(actor: Actor) -> Select[tuple[CourseRun]]:
+def taught_runs(actor: Actor) -> Select[CourseRun]:
     """The runs that the actor teaches or helps with, the latest first."""
     mine = exists().where(RunTeacher.run_id == CourseRun.id, RunTeacher.person_id == actor.person_id)
     return (
@@ -152,7 +152,7 @@ def taught_runs(actor: Actor) -> Select[tuple[CourseRun]]:
     )
 
 
-def edited_courses(actor: Actor) -> Select[tuple[Course]]:
+def edited_courses(actor: Actor) -> Select[Course]:
     """The courses that the actor answers for."""
     return select(Course).where(Course.owner_id == actor.person_id).order_by(Course.created_at.desc(), Course.id)
 
@@ -194,13 +194,18 @@ def waiting_count(run_id: UUID) -> int:
     return db.session.scalar(waiting) or 0
 
 
-def roster(run_id: UUID) -> Select[tuple[Enrollment]]:
+def roster(run_id: UUID) -> Select[Enrollment]:
     """Who is in the run: first those with a seat, then those who wait, each in order of arrival."""
     return (
         select(Enrollment)
         .where(Enrollment.run_id == run_id, Enrollment.state.in_(CURRENT))
         .order_by(Enrollment.state == EnrollmentState.WAITLISTED, Enrollment.arrival)
     )
+
+
+def waiting(run_id: UUID) -> Select[Enrollment]:
+    """Who waits for a seat, the next first."""
+    return roster(run_id).where(Enrollment.state == EnrollmentState.WAITLISTED)
 
 
 # What is mine, and the class
@@ -261,7 +266,7 @@ def class_list(run: CourseRun) -> list[Seat]:
     seats = [
         Seat(person, row, session, units_by_template.get(session.template_id) if session else None)
         for person, row in people
-        for session in (labs.get(person.id) or [None])
+        for session in [*labs.get(person.id, ())] or [None]
     ]
     return sorted(seats, key=lambda seat: seat.session is None)
 
@@ -274,6 +279,16 @@ def session_of(run: CourseRun, session_id: UUID) -> LabSession:
     if found is None:
         raise NotFound
     return found
+
+
+def live_counts(budget_ids: list[UUID]) -> dict[UUID, int]:
+    """How many labs run now on each of these budgets."""
+    rows = db.session.execute(
+        select(LabSession.budget_id, func.count())
+        .where(LabSession.budget_id.in_(budget_ids), LabSession.state.in_(LIVE_STATES))
+        .group_by(LabSession.budget_id)
+    )
+    return {budget_id: number for budget_id, number in rows}
 
 
 # Parts of statements

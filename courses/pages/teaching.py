@@ -1,0 +1,179 @@
+"""Teaching: my runs and courses, and a class with its labs, live."""
+
+import csv
+import io
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from accounts import queries as accounts_queries
+from app import clock
+from app.access import Actor, current_actor, require, signed_in
+from app.db import transaction
+from app.errors import Invalid
+from app.locale import pick
+from app.paging import page_of
+from courses import policy, queries
+from courses.models import CourseRun, Enrollment, EnrollmentState
+from courses.queries import Seat
+from courses.services import enrollment
+from labs import queries as labs_queries
+from labs.services import sessions
+
+blp = Blueprint("teaching", __name__, template_folder="../templates")
+
+
+@blp.get("/teaching")
+@signed_in
+def index() -> str:
+    """The runs I teach and the courses I answer for."""
+    actor = current_actor()
+    pager = page_of(queries.taught_runs(actor))
+    live = queries.live_counts([run.budget_id for run in pager.items])
+    return render_template(
+        "courses/teaching.html",
+        pager=pager,
+        live=live,
+        phases={run.id: queries.phase(run, clock.now()) for run in pager.items},
+        courses=page_of(queries.edited_courses(actor), size=100).items,
+    )
+
+
+@blp.get("/runs/<uuid:run_id>/class")
+@signed_in
+def show(run_id: UUID) -> str:
+    """Who is in the class, who has a lab running, what it costs."""
+    return render_template("courses/class.html", **_view(run_id))
+
+
+@blp.get("/runs/<uuid:run_id>/class/live")
+@signed_in
+def live(run_id: UUID) -> str:
+    """The part of the page that changes by itself; htmx asks for it every few seconds."""
+    return render_template("courses/_class.html", **_view(run_id))
+
+
+@blp.get("/runs/<uuid:run_id>/class.csv")
+@signed_in
+def export(run_id: UUID) -> Response:
+    """The class as a table for a spreadsheet."""
+    actor = current_actor()
+    run = _taught(actor, run_id)
+    text = io.StringIO()
+    text.write("\ufeff")  # spreadsheets read UTF-8 only with this mark
+    table = csv.writer(text)
+    table.writerow([_("Name"), _("E-mail"), _("State"), _("Unit"), _("Lab"), _("Running since"), _("Credits so far")])
+    for seat in queries.class_list(run):
+        table.writerow([_harmless(cell) for cell in _cells(seat)])
+    name = f"class-{run.course.slug}-{run.slug}.csv"
+    return Response(
+        text.getvalue(),
+        mimetype="text/csv",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@blp.post("/runs/<uuid:run_id>/class/labs/<uuid:session_id>/stop")
+@signed_in
+def stop(run_id: UUID, session_id: UUID) -> ResponseReturnValue:
+    """Stop a lab of somebody in the class."""
+    actor = current_actor()
+    run = _taught(actor, run_id)
+    with transaction():
+        sessions.stop(actor, queries.session_of(run, session_id).id)
+    return _answer(run_id)
+
+
+@blp.post("/runs/<uuid:run_id>/class/people")
+@signed_in
+def add(run_id: UUID) -> ResponseReturnValue:
+    """Enroll somebody by e-mail address."""
+    actor = current_actor()
+    run = _taught(actor, run_id)
+    person = accounts_queries.person_by_email(request.form.get("email", ""))
+    known = person is not None and bool(policy.pools_for(accounts_queries.actor(person.id), run))
+    if person is None or not known:  # whether a stranger has an account here is nobody's business
+        fault = _("Nobody who may have a seat in this run has this address.")
+        raise Invalid(errors=[{"pointer": "#/email", "detail": fault}])
+    with transaction():
+        row = enrollment.enroll(actor, run_id, person.id)
+        said = _told(row, person.name)
+    flash(said, "success")
+    return redirect(url_for(".show", run_id=run_id), 303)
+
+
+@blp.post("/runs/<uuid:run_id>/class/removals")
+@signed_in
+def remove(run_id: UUID) -> ResponseReturnValue:
+    """Take somebody out of the run, with a reason."""
+    reason = request.form.get("reason", "").strip()[:500]
+    person_id = request.form.get("person_id", type=UUID)
+    faults = []
+    if person_id is None:
+        faults.append({"pointer": "#/person_id", "detail": _("Choose somebody.")})
+    if not reason:
+        faults.append({"pointer": "#/reason", "detail": _("Say why; the student is told.")})
+    if person_id is None or not reason:
+        raise Invalid(errors=faults)
+    with transaction():
+        name = enrollment.remove(current_actor(), run_id, person_id, reason).person.name
+    flash(_("%(name)s was removed from the run.", name=name), "success")
+    return redirect(url_for(".show", run_id=run_id), 303)
+
+
+def _answer(run_id: UUID) -> ResponseReturnValue:
+    if "HX-Request" in request.headers:
+        return render_template("courses/_class.html", **_view(run_id))
+    return redirect(url_for(".show", run_id=run_id), 303)
+
+
+def _view(run_id: UUID) -> dict[str, Any]:
+    actor, at = current_actor(), clock.now()
+    run = _taught(actor, run_id)
+    seats = queries.class_list(run)
+    labs = [seat.session for seat in seats if seat.session]
+    return {
+        "run": run,
+        "at": at,
+        "phase": queries.phase(run, at),
+        "seats": seats,
+        "live_count": len(labs),
+        "spending_micro": sum(lab.flavor.price_micro for lab in labs if lab.ready_at),
+        "waiting": page_of(queries.waiting(run_id), size=100).items,
+        "purse": labs_queries.budget(run.budget_id).purse,
+        "seat_count": sum(pool.cap for pool in run.pools),
+        "taken_count": sum(pool.used for pool in run.pools),
+    }
+
+
+def _taught(actor: Actor, run_id: UUID) -> CourseRun:
+    run = queries.run(actor, run_id)
+    require(policy.may_see_class(actor, run))
+    return run
+
+
+def _told(row: Enrollment, name: str) -> str:
+    if row.state is EnrollmentState.WAITLISTED:
+        return str(_("%(name)s is number %(place)s on the waiting list.", name=name, place=queries.place(row)))
+    return str(_("%(name)s is enrolled.", name=name))
+
+
+def _cells(seat: Seat) -> list[str]:
+    lab = seat.session
+    return [
+        seat.person.name,
+        seat.person.email,
+        seat.enrollment.state.value if seat.enrollment else "",
+        pick(seat.unit) if seat.unit else "",
+        lab.state.value if lab else "",
+        (lab.ready_at or lab.created_at).isoformat() if lab else "",
+        f"{lab.cost_so_far(clock.now()) / 1_000_000:.6f}" if lab else "",
+    ]
+
+
+def _harmless(cell: str) -> str:
+    """A cell that a spreadsheet would take for a formula gets an apostrophe in front (CWE-1236)."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell

@@ -1,0 +1,139 @@
+"""The shapes that the courses API reads and writes."""
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from accounts.schemas import PartnerNameSchema
+from courses.models import CourseLevel, CourseState, EnrollmentState, RunState, TeachingRole, UnitKind
+from courses.queries import SORTS
+
+
+class CatalogQuerySchema(ma.Schema):
+    q = fields.String(
+        load_default="", metadata={"description": "Words that titles, summaries, teacher or partner hold"}
+    )
+    level = fields.Enum(CourseLevel, by_value=True, load_default=None)
+    partner = fields.String(load_default="", metadata={"description": "Slug of the partner that offers the course"})
+    sort = fields.String(load_default="newest", validate=validate.OneOf(SORTS))
+
+
+class NameSchema(ma.Schema):
+    id = fields.UUID()
+    name = fields.String()
+
+
+class ContactSchema(NameSchema):
+    email = fields.String()
+
+
+class CourseSchema(ma.Schema):
+    id = fields.UUID()
+    slug = fields.String()
+    title_zh = fields.String()
+    title_en = fields.String()
+    summary_zh = fields.String()
+    summary_en = fields.String()
+    level = fields.Enum(CourseLevel, by_value=True)
+    hours = fields.Integer(metadata={"description": "Hours of study"})
+    state = fields.Enum(CourseState, by_value=True)
+    partner = fields.Nested(PartnerNameSchema)
+    teacher = fields.Nested(NameSchema, attribute="owner")
+
+
+class OutlineSchema(ma.Schema):
+    id = fields.UUID()
+    position = fields.Integer()
+    kind = fields.Enum(UnitKind, by_value=True)
+    title_zh = fields.String()
+    title_en = fields.String()
+    minutes_estimate = fields.Integer()
+
+
+class UnitSchema(OutlineSchema):
+    body_zh = fields.String(metadata={"description": "CommonMark"})
+    body_en = fields.String(metadata={"description": "CommonMark"})
+    lab_template_id = fields.UUID(allow_none=True)
+
+
+class SeatPoolSchema(ma.Schema):
+    partner = fields.Nested(PartnerNameSchema, allow_none=True, metadata={"description": "null: shared by all"})
+    cap = fields.Integer()
+    used = fields.Integer()
+    free = fields.Integer()
+
+
+class TeacherSchema(ma.Schema):
+    person = fields.Nested(NameSchema)
+    role = fields.Enum(TeachingRole, by_value=True)
+
+
+class EnrollmentSchema(ma.Schema):
+    id = fields.UUID()
+    run_id = fields.UUID()
+    person = fields.Nested(NameSchema)
+    state = fields.Enum(EnrollmentState, by_value=True)
+    state_at = fields.AwareDateTime(metadata={"description": "Since when it is in this state"})
+
+
+class PlacedEnrollmentSchema(EnrollmentSchema):
+    place = fields.Integer(allow_none=True, metadata={"description": "Place on the waiting list, from 1"})
+
+
+class RunBriefSchema(ma.Schema):
+    id = fields.UUID()
+    slug = fields.String()
+    title_zh = fields.String()
+    title_en = fields.String()
+    state = fields.Enum(RunState, by_value=True)
+    starts_at = fields.AwareDateTime()
+    ends_at = fields.AwareDateTime()
+    enroll_from_at = fields.AwareDateTime()
+    enroll_until_at = fields.AwareDateTime()
+    has_waiting_list = fields.Boolean()
+    pools = fields.List(fields.Nested(SeatPoolSchema))
+
+
+class RunSchema(RunBriefSchema):
+    course = fields.Nested(CourseSchema)
+    teachers = fields.List(fields.Nested(TeacherSchema))
+    units = fields.List(fields.Nested(OutlineSchema))
+    waiting = fields.Integer(metadata={"description": "How many people wait for a seat"})
+    my_enrollment = fields.Nested(PlacedEnrollmentSchema, allow_none=True)
+
+
+class CourseDetailSchema(CourseSchema):
+    runs = fields.List(fields.Nested(RunBriefSchema))
+    units = fields.List(fields.Nested(OutlineSchema))
+
+
+class EnrollSchema(ma.Schema):
+    person_id = fields.UUID(load_default=None, metadata={"description": "Who enrolls; you, unless you teach the run"})
+
+
+class RemovalSchema(ma.Schema):
+    reason = fields.String(required=True, validate=validate.Length(min=1, max=500))
+
+
+class LaunchSchema(ma.Schema):
+    flavor_id = fields.UUID(required=True)
+    minutes = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+
+
+class RosterEntrySchema(EnrollmentSchema):
+    person = fields.Nested(ContactSchema)
+
+
+class ClassLabSchema(ma.Schema):
+    id = fields.UUID()
+    state = fields.String()
+    flavor = fields.Pluck(PartnerNameSchema, "slug")
+    since_at = fields.AwareDateTime()
+    lease_ends_at = fields.AwareDateTime(allow_none=True)
+    cost_micro = fields.Integer(metadata={"description": "Micro-credits used until now"})
+
+
+class ClassSeatSchema(ma.Schema):
+    person = fields.Nested(ContactSchema)
+    state = fields.Enum(EnrollmentState, by_value=True, allow_none=True, metadata={"description": "null: a teacher"})
+    unit = fields.Nested(OutlineSchema, allow_none=True)
+    lab = fields.Nested(ClassLabSchema, allow_none=True, metadata={"description": "What runs now, if anything"})
