@@ -32,6 +32,8 @@ def guarded(work: Callable[[], int]) -> int:
         signal.signal(number, lambda received, _: _send(child, received))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     _, status = os.waitpid(child, 0)
+    for number in PASSED_ON:
+        signal.signal(number, signal.SIG_IGN)  # we are ending anyway, with the child's status
     end_all(descendants())
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
