@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select, true
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import joinedload, selectinload
 
 from accounts.models import Partner, Person
@@ -365,7 +366,7 @@ def _last_templates(person_id: UUID, budget_ids: list[UUID]) -> dict[UUID, UUID]
     statement = (
         select(LabSession.budget_id, LabSession.template_id)
         .where(LabSession.person_id == person_id, LabSession.budget_id.in_(budget_ids))
-        .distinct(LabSession.budget_id)
+        .ext(distinct_on(LabSession.budget_id))
         .order_by(LabSession.budget_id, LabSession.created_at.desc(), LabSession.id.desc())
     )
     return {budget: template for budget, template in db.session.execute(statement)}

@@ -126,7 +126,7 @@ class RosterEntrySchema(EnrollmentSchema):
 class ClassLabSchema(ma.Schema):
     id = fields.UUID()
     state = fields.String()
-    flavor = fields.Pluck(PartnerNameSchema, "slug")
+    flavor = fields.String(attribute="flavor.slug")
     since_at = fields.AwareDateTime()
     lease_ends_at = fields.AwareDateTime(allow_none=True)
     cost_micro = fields.Integer(metadata={"description": "Micro-credits used until now"})

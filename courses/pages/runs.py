@@ -89,7 +89,7 @@ def start(run_id: UUID, unit_id: UUID) -> ResponseReturnValue:
             minutes=minutes,
             origin_url=url_for(".unit", run_id=run_id, unit_id=unit_id),
         )
-        target = url_for("labs.show", session_id=session.id)
+        target = url_for("labs.show", session_id=session.id, enter=1)  # goes inside as soon as it is ready
     if "HX-Request" in request.headers:
         return "", 204, {"HX-Redirect": target}
     return redirect(target, 303)
