@@ -65,7 +65,7 @@ class _Provider(AuthorizationServer):
         return self._clients.get(client_id)
 
     def save_token(self, token: dict[str, Any], request: OAuth2Request) -> None:
-        row = hub_sign_on.issue_token(request.authorization_code.row, token["access_token"])
+        row = hub_sign_on.keep_token(request.authorization_code.row, token["access_token"])
         token["expires_in"] = int((row.expires_at - clock.now()).total_seconds())
 
     def create_oauth2_request(self, _request: object) -> OAuth2Request:
@@ -192,18 +192,15 @@ class _CodeGrant(AuthorizationCodeGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
-        raise NotImplementedError  # generate_authorization_code() keeps it at once
-
-    def generate_authorization_code(self) -> str:
-        payload = self.request.payload
-        return hub_sign_on.issue_code(
-            person_id=self.request.user.id,
-            sign_in_id=self.request.user.sign_in_id,
-            client_id=self.request.client.client_id,
-            redirect_uri=payload.redirect_uri,
-            scope=self.request.scope,
-            nonce=payload.data.get("nonce"),
-            code_challenge=payload.data["code_challenge"],
+        hub_sign_on.keep_code(
+            code,
+            person_id=request.user.id,
+            sign_in_id=request.user.sign_in_id,
+            client_id=request.client.client_id,
+            redirect_uri=request.payload.redirect_uri,
+            scope=request.scope,
+            nonce=request.payload.data.get("nonce"),
+            code_challenge=request.payload.data["code_challenge"],
         )
 
     def query_authorization_code(self, code: str, client: Client) -> Code | None:

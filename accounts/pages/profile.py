@@ -12,7 +12,7 @@ from flask_login import current_user
 from werkzeug.exceptions import BadRequest
 
 from accounts import queries
-from accounts.services import people, signing_in, tokens
+from accounts.services import attempts, people, signing_in, tokens
 from app import clock
 from app.access import current_actor, require_person, signed_in
 from app.db import transaction
@@ -51,10 +51,13 @@ def change() -> ResponseReturnValue:
 @signed_in
 def change_password() -> ResponseReturnValue:
     """Change my password; other browsers have to sign in again."""
-    current, new = request.form.get("current", ""), request.form.get("new", "")
+    actor, current, new = current_actor(), request.form.get("current", ""), request.form.get("new", "")
     try:
         with transaction():
-            people.change_password(current_actor(), current=current, new=new, keep_sign_in=current_user.sign_in_id)
+            attempts.count(actor.email, request.remote_addr)
+        with transaction():
+            people.change_password(actor, current=current, new=new, keep_sign_in=current_user.sign_in_id)
+            attempts.forgive(actor.email, request.remote_addr)
     except DomainError as refusal:
         return _page(password_refusal=refusal)
     flash(_("Your password is changed. Everywhere else you were signed out."), "success")

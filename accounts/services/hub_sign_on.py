@@ -5,7 +5,6 @@ the first one gave. A token lives as long as the sign-in it came from.
 """
 
 import logging
-import secrets
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,7 +19,8 @@ CODE_LASTS = timedelta(seconds=60)
 KEPT = timedelta(days=1)  # a used code is remembered so that a replay is noticed
 
 
-def issue_code(
+def keep_code(
+    secret: str,
     *,
     person_id: UUID,
     sign_in_id: UUID,
@@ -29,9 +29,8 @@ def issue_code(
     scope: str,
     nonce: str | None,
     code_challenge: str,
-) -> str:
-    """Make a code for one hub, one address of it and one person; return the secret."""
-    secret = secrets.token_urlsafe(32)
+) -> None:
+    """Keep a code made for one hub, one address of it and one person."""
     code = AuthorizationCode(
         sha256=fingerprint(secret),
         client_id=client_id,
@@ -44,7 +43,6 @@ def issue_code(
         expires_at=clock.now() + CODE_LASTS,
     )
     db.session.add(code)
-    return secret
 
 
 def redeem(secret: str, client_id: str) -> AuthorizationCode | None:
@@ -60,7 +58,7 @@ def redeem(secret: str, client_id: str) -> AuthorizationCode | None:
     return code if code.expires_at > now and _is_signed_in(code) else None
 
 
-def issue_token(code: AuthorizationCode, secret: str) -> AccessToken:
+def keep_token(code: AuthorizationCode, secret: str) -> AccessToken:
     """Keep a token made for a code. It ends when the sign-in does."""
     sign_in = db.session.get_one(SignIn, code.sign_in_id)
     token = AccessToken(
