@@ -25,14 +25,13 @@ from accounts.errors import UnknownHub
 from accounts.models import AccessToken, AuthorizationCode, Person, SignIn
 from accounts.services import hub_sign_on
 from app import clock
-from app.config import HubSettings, Settings
+from app.config import LOOPBACK, HubSettings, Settings
 from app.db import db
 from app.errors import Unavailable
 
 ALGORITHM = "RS256"
 SCOPES = ("openid", "profile")
 AUTH_METHODS = ["client_secret_basic", "client_secret_post"]
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def init_app(app: Flask) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class SettingsError(RuntimeError):
@@ -34,20 +37,28 @@ class Settings:
     oidc_key: str = field(default="", repr=False)  # PEM of an RSA private key
     secure_cookies: bool = True
     var_dir: Path = Path("var")
+    demo: bool = False  # show the demo's people, with their passwords, on the sign-in page
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
         missing = [name for name in ("DATABASE_URL", "SECRET_KEY") if not env.get(name)]
         if missing:
             raise SettingsError(f"Set {', '.join(missing)} in the environment, or start everything with `make run`.")
+        platform_url = env.get("PLATFORM_URL", cls.platform_url).rstrip("/")
+        demo = env.get("DEMO", "0") == "1"
+        if demo and urlsplit(platform_url).hostname not in LOOPBACK:
+            raise SettingsError(
+                "DEMO=1 lets anybody be anybody: it is only for a platform on this machine (127.0.0.1)."
+            )
         return cls(
             database_url=env["DATABASE_URL"],
             secret_key=env["SECRET_KEY"],
-            platform_url=env.get("PLATFORM_URL", cls.platform_url).rstrip("/"),
+            platform_url=platform_url,
             hubs=_hubs(env.get("HUBS_FILE", "")),
             oidc_key=_text_of(env.get("OIDC_KEY_FILE", "")),
             secure_cookies=env.get("SECURE_COOKIES", "1") != "0",
             var_dir=Path(env.get("VAR_DIR", "var")),
+            demo=demo,
         )
 
     def as_flask(self) -> dict[str, Any]:
@@ -96,4 +107,6 @@ def _hubs(path: str) -> tuple[HubSettings, ...]:
     try:
         return tuple(HubSettings(**{k: v for k, v in row.items() if k in names}) for row in json.loads(_text_of(path)))
     except (ValueError, TypeError, AttributeError) as error:
-        raise SettingsError(f"HUBS_FILE {path} is not a JSON list of hubs, each with {', '.join(sorted(names))}.") from error
+        raise SettingsError(
+            f"HUBS_FILE {path} is not a JSON list of hubs, each with {', '.join(sorted(names))}."
+        ) from error
