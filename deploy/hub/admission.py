@@ -91,7 +91,7 @@ def read_answer(body: Any) -> Spec:
         if body["allow"] is not True:
             raise ValueError("allow is neither true nor false")
         return _spec(body["spec"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Refused(f"The platform's answer makes no sense ({type(error).__name__}: {error})."[:300]) from error
 
 

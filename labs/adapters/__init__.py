@@ -81,7 +81,11 @@ class Hub(Protocol):
         """Make the user known to the hub. One who is known already is fine."""
 
     def start(self, user: str, server: str, options: Mapping[str, str], display_name: str) -> None:
-        """Ask for a named server, and come back at once. One that runs or is starting already is fine."""
+        """Ask for a named server, and come back at once. One that runs or is starting already is fine.
+
+        A start that the hub's hook refuses raises `HubRefused` when the hub is quick, and otherwise ends its progress
+        with `failed` and leaves the server stopped.
+        """
 
     def server(self, user: str, server: str) -> Server | None:
         """The server's state now. None: the hub knows no such server."""

@@ -436,7 +436,7 @@ def _server(body: Mapping[str, Any], user: str, call: str) -> Server:
 
 def _user(body: Mapping[str, Any], call: str) -> User:
     name = _text(body, "name", call)
-    servers = _dict_in(body.get("servers") or {}, call)
+    servers = _dict_in(body.get("servers", {}), call)
     return User(
         name=name,
         admin=_truth(body, "admin", call),

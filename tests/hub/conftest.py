@@ -19,10 +19,10 @@ import pytest
 
 from deploy.hub.bubblewrap import usable
 from labs.adapters.jupyterhub import JupyterHub
+from tests.hub.browser import Browser
 from tests.hub.stand_in import StandIn
 
-ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / "deploy" / "hub" / "embedded_config.py"
+CONFIG = Path(__file__).parent / "hub_config.py"
 CENTER = "embedded"
 Found = TypeVar("Found")
 
@@ -71,10 +71,12 @@ class Campus:
     proxy_api_port: int
     spawner: str
     token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+    tester_token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
         self.client = JupyterHub(self.api_url, self.token)
+        self.tester = JupyterHub(self.api_url, self.tester_token)
         hub = {"center": CENTER, "api_url": self.api_url, "public_url": self.public_url, "token": self.token}
         more = {"client_id": self.platform.client[0], "client_secret": self.platform.client[1]}
         self.hubs_file = self.folder / "hubs.json"
@@ -109,6 +111,7 @@ class Campus:
             "PLATFORM_URL": self.platform.url,
             "HUBS_FILE": str(self.hubs_file),
             "HUB_SPAWNER": self.spawner,
+            "TESTER_TOKEN": self.tester_token,
             "A_SECRET_OF_THE_HUB": "no lab may see this",
         }
         with (self.folder / "hub.log").open("ab") as log:
@@ -147,6 +150,13 @@ class Campus:
         self.process.kill()
         self.process.wait()
 
+    def close(self) -> None:
+        if self.process:
+            self.stop()
+        self.client.close()
+        self.tester.close()
+        self.platform.stop()
+
     def processes(self) -> list[psutil.Process]:
         """The hub and everything it started."""
         assert self.process
@@ -161,11 +171,8 @@ class Campus:
         assert steps[-1].ready, (steps, self.log[-4000:])
         return f"{self.public_url}/user/{user}/{server}/"
 
-    def browser(self, person: str) -> httpx.Client:
-        """A browser of somebody who has signed in on the platform."""
-        cookies = httpx.Cookies()
-        cookies.set("person", person, domain="127.0.0.1")
-        return httpx.Client(cookies=cookies, follow_redirects=True, timeout=30, trust_env=False)
+    def browser(self, person: str) -> Browser:
+        return Browser(self.public_url, person)
 
 
 def make_campus(folder: Path, spawner: str) -> Campus:
@@ -191,10 +198,7 @@ def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
         campus.start()
         yield campus
     finally:
-        if campus.process:
-            campus.stop()
-        campus.client.close()
-        campus.platform.stop()
+        campus.close()
 
 
 @pytest.fixture
@@ -210,7 +214,4 @@ def own_campus(tmp_path: Path) -> Iterator[Callable[[str], Campus]]:
 
     yield start
     for campus in made:
-        if campus.process:
-            campus.stop()
-        campus.client.close()
-        campus.platform.stop()
+        campus.close()

@@ -7,7 +7,8 @@ import base64
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,13 +30,25 @@ class StandIn:
         self.answer: Callable[[], ResponseReturnValue] | None = None
         self.codes: dict[str, tuple[str, str, str]] = {}
         self.tokens: dict[str, str] = {}
-        self._server = make_server("127.0.0.1", 0, self._app(), threaded=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        self._port = 0
+        self.listen()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._port}"
+
+    def listen(self) -> None:
+        self._server = make_server("127.0.0.1", self._port, self._app(), threaded=True)
+        self._port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Nobody answers for a while."""
+        self.stop()
+        yield
+        self.listen()
 
     def stop(self) -> None:
         self._server.shutdown()

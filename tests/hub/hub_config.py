@@ -1,0 +1,17 @@
+"""The embedded hub, with one more service that may do everything: for what the platform's own token may not."""
+
+import os
+from pathlib import Path
+
+c = get_config()  # type: ignore[name-defined]  # noqa: F821  (given by traitlets)
+load_subconfig(str(Path(__file__).parents[2] / "deploy" / "hub" / "embedded_config.py"))  # type: ignore[name-defined]  # noqa: F821
+
+c.JupyterHub.services = [*c.JupyterHub.services, {"name": "tester", "api_token": os.environ["TESTER_TOKEN"]}]
+c.JupyterHub.load_roles = [
+    *c.JupyterHub.load_roles,
+    {
+        "name": "tester",
+        "services": ["tester"],
+        "scopes": ["admin:users", "servers", "list:users", "tokens", "admin:groups", "users:activity"],
+    },
+]
