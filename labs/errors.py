@@ -143,6 +143,12 @@ class TransferTooLarge(Conflict):
     title = _("The budget above does not have that much to give")
 
 
+class NotAPartnersBudget(Conflict):
+    code = "not-a-partners-budget"
+    title = _("Only a partner's own budget is granted credits")
+    advice = _("Pass credits on to this budget from the one above it.")
+
+
 class LabNotReady(Conflict):
     code = "lab-not-ready"
     title = _("This lab is not running")

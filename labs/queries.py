@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import joinedload
 
+from accounts.models import Partner, Person
 from app import clock
 from app.access import Actor, require_person
 from app.db import db
@@ -71,6 +73,10 @@ def first_file(template_id: UUID) -> LabFile | None:
     )
 
 
+def rows(statement: Select[Any]) -> list[Any]:
+    return list(db.session.scalars(statement).unique())
+
+
 # --- budgets ------------------------------------------------------------------------------------------------------
 
 
@@ -132,6 +138,55 @@ def budget_tree(roots: list[Budget]) -> list[Branch]:
     return [branch for root in roots for branch in walk(root, 0)]
 
 
+def partner_budgets() -> list[Budget]:
+    return list(db.session.scalars(select(Budget).where(Budget.kind == BudgetKind.PARTNER).order_by(Budget.id)))
+
+
+def partner_of(budget: Budget) -> Partner:
+    return db.session.get_one(Partner, budget.partner_id)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one person drew on a partner's budgets."""
+
+    person: Person
+    used_micro: int
+    held_micro: int
+    sessions: int
+
+
+def usage_of_people(partner_id: UUID, limit: int = 50) -> list[Usage]:
+    """Who used most of a partner's compute."""
+    drawn = (
+        select(
+            MemberCap.person_id,
+            func.sum(MemberCap.used).label("used"),
+            func.sum(MemberCap.held).label("held"),
+        )
+        .join(Budget, Budget.id == MemberCap.budget_id)
+        .where(Budget.partner_id == partner_id)
+        .group_by(MemberCap.person_id)
+        .having(func.sum(MemberCap.used + MemberCap.held) > 0)
+        .subquery()
+    )
+    number = (
+        select(LabSession.person_id, func.count().label("number"))
+        .join(Budget, Budget.id == LabSession.budget_id)
+        .where(Budget.partner_id == partner_id)
+        .group_by(LabSession.person_id)
+        .subquery()
+    )
+    rows = db.session.execute(
+        select(Person, drawn.c.used, drawn.c.held, func.coalesce(number.c.number, 0))
+        .join(drawn, drawn.c.person_id == Person.id)
+        .outerjoin(number, number.c.person_id == Person.id)
+        .order_by(drawn.c.used.desc(), Person.id)
+        .limit(limit)
+    )
+    return [Usage(person, int(used), int(held), int(count)) for person, used, held, count in rows]
+
+
 def caps_of(budget_id: UUID) -> Select[MemberCap]:
     """Who draws on a budget, those who used most first."""
     return (
@@ -142,17 +197,26 @@ def caps_of(budget_id: UUID) -> Select[MemberCap]:
     )
 
 
+def cap(budget_id: UUID, person_id: UUID) -> MemberCap:
+    """One member's share, with the person."""
+    return db.session.scalars(
+        select(MemberCap)
+        .where(MemberCap.budget_id == budget_id, MemberCap.person_id == person_id)
+        .options(joinedload(MemberCap.person))
+        .execution_options(populate_existing=True)
+    ).one()
+
+
 def caps_of_person(person_id: UUID) -> list[tuple[MemberCap, Budget]]:
     """What this person may draw on today."""
     now = clock.now()
-    return list(
-        db.session.execute(
-            select(MemberCap, Budget)
-            .join(Budget, Budget.id == MemberCap.budget_id)
-            .where(MemberCap.person_id == person_id, MemberCap.is_open, Budget.starts_at <= now, Budget.ends_at > now)
-            .order_by(Budget.id)
-        ).tuples()
+    found = db.session.execute(
+        select(MemberCap, Budget)
+        .join(Budget, Budget.id == MemberCap.budget_id)
+        .where(MemberCap.person_id == person_id, MemberCap.is_open, Budget.starts_at <= now, Budget.ends_at > now)
+        .order_by(Budget.id)
     )
+    return [(cap, budget) for cap, budget in found]
 
 
 # --- sessions -----------------------------------------------------------------------------------------------------
@@ -183,6 +247,19 @@ def live_sessions_of(person_id: UUID) -> list[LabSession]:
 
 def sessions_of_person(person_id: UUID) -> Select[LabSession]:
     return select(LabSession).where(LabSession.person_id == person_id).order_by(LabSession.id.desc())
+
+
+def ended_sessions_of(person_id: UUID) -> Select[LabSession]:
+    return sessions_of_person(person_id).where(LabSession.state.not_in(LIVE_STATES))
+
+
+def sessions_of_partner(partner_id: UUID) -> Select[LabSession]:
+    return (
+        select(LabSession)
+        .join(Budget, Budget.id == LabSession.budget_id)
+        .where(Budget.partner_id == partner_id)
+        .order_by(LabSession.id.desc())
+    )
 
 
 def sessions_of_budget(budget_id: UUID, live_only: bool = False) -> Select[LabSession]:

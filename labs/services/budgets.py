@@ -8,7 +8,9 @@ from sqlalchemy.dialects.postgresql import insert
 from app import audit
 from app.access import Actor, MemberRole, require
 from app.db import db
+from app.errors import NotFound
 from labs import ledger, policy, queries
+from labs.errors import NotAPartnersBudget
 from labs.models import Budget, BudgetKind, BudgetManager, MemberCap
 
 
@@ -30,12 +32,15 @@ def open_partner_budget(
 
 def grant(
     actor: Actor, budget_id: UUID, amount_micro: int, valid_from: datetime, valid_until: datetime, *, key: str
-) -> None:
-    """Give a partner compute, valid in [valid_from, valid_until)."""
+) -> Budget:
+    """Give a partner compute, valid in [valid_from, valid_until). Budgets below are funded from it, not granted."""
     require(policy.may_grant(actor))
-    ledger.grant(budget_id, amount_micro, valid_from, valid_until, key=key, actor_id=actor.person_id)
     budget = queries.budget(budget_id)
+    if budget.kind is not BudgetKind.PARTNER:
+        raise NotAPartnersBudget
+    ledger.grant(budget_id, amount_micro, valid_from, valid_until, key=key, actor_id=actor.person_id)
     audit.record(actor, "budget.grant", budget, partner_id=budget.partner_id, amount_micro=amount_micro)
+    return _refreshed(budget)
 
 
 def open_budget(
@@ -77,7 +82,7 @@ def fund(actor: Actor, budget_id: UUID, amount_micro: int, *, key: str) -> Budge
     assert budget.parent_id is not None
     ledger.transfer(budget.parent_id, budget_id, amount_micro, key=key, actor_id=actor.person_id)
     audit.record(actor, "budget.fund", budget, partner_id=budget.partner_id, amount_micro=amount_micro)
-    return budget
+    return _refreshed(budget)
 
 
 def admit(actor: Actor, budget_id: UUID, person_id: UUID, cap_micro: int | None = None) -> None:
@@ -105,11 +110,13 @@ def dismiss(actor: Actor, budget_id: UUID, person_id: UUID) -> None:
         cap.is_open = False
 
 
-def set_cap(actor: Actor, budget_id: UUID, person_id: UUID, cap_micro: int | None) -> None:
+def set_cap(actor: Actor, budget_id: UUID, person_id: UUID, cap_micro: int | None) -> MemberCap:
     """Change one member's share. Less than was used already is allowed: then nothing more starts."""
     budget = queries.budget(budget_id)
     require(policy.may_manage_members(actor, budget, manages=queries.manages(actor, budget_id)))
-    cap = db.session.get_one(MemberCap, (budget_id, person_id), with_for_update=True, populate_existing=True)
+    cap = db.session.get(MemberCap, (budget_id, person_id), with_for_update=True, populate_existing=True)
+    if cap is None:
+        raise NotFound
     audit.record(
         actor,
         "budget.cap",
@@ -119,11 +126,18 @@ def set_cap(actor: Actor, budget_id: UUID, person_id: UUID, cap_micro: int | Non
         cap_micro=(cap.cap_micro, cap_micro),
     )
     cap.cap_micro = cap_micro
+    db.session.flush()
+    return queries.cap(budget_id, person_id)
 
 
 def appoint(actor: Actor, budget_id: UUID, person_id: UUID) -> None:
     """Let a person look after the budget. Whoever asks has decided that they may (the run's teachers)."""
     db.session.execute(insert(BudgetManager).values(budget_id=budget_id, person_id=person_id).on_conflict_do_nothing())
+
+
+def _refreshed(budget: Budget) -> Budget:
+    db.session.refresh(budget.purse)
+    return budget
 
 
 def _opened(actor: Actor, budget: Budget) -> Budget:

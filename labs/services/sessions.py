@@ -7,17 +7,42 @@ here talks to the hub, so every function is safe inside a transaction; `labs.job
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from flask_babel import lazy_gettext as _
 from sqlalchemy import or_, select
 
 from accounts.services import notices
 from app import audit, clock, jobs
 from app.access import SYSTEM, Actor, require, require_person
 from app.db import db
+from app.errors import Remedy
 from app.ids import uuid7
 from labs import ledger, policy, queries, signals
-from labs.models import LIVE_STATES, LabSession, SessionState
+from labs.errors import BudgetExhausted, MemberCapExhausted
+from labs.models import HOUR, LIVE_STATES, Flavor, LabSession, SessionState
 from labs.queries import GRACE_SECONDS
 from labs.services import admission
+
+notices.describe(
+    "lab-ends-soon",
+    _("Your lab “%(title)s” ends in %(minutes)s minutes"),
+    _("Save your work. Your files stay; the lab stops at %(ends_at)s."),
+)
+notices.describe(
+    "lab-lease-ended",
+    _("Your lab “%(title)s” has ended"),
+    _("Its time was over, so it was stopped. Your files are kept for the next time."),
+)
+notices.describe("lab-stopped", _("Your lab “%(title)s” was stopped"), _("%(by)s stopped it. Your files are kept."))
+notices.describe(
+    "lab-vanished",
+    _("Your lab “%(title)s” is gone"),
+    _("The computing center lost it. You pay only until it was last seen; start it again from the course."),
+)
+notices.describe(
+    "lab-start-failed",
+    _("Your lab “%(title)s” could not be started"),
+    _("Nothing was charged. Try again; if it stays, tell your teacher."),
+)
 
 START_LIMIT = timedelta(minutes=3)  # from the order until the server must answer
 ATTEMPTS = 3
@@ -45,14 +70,18 @@ def request(
         person_id=person_id, template_id=template_id, flavor_id=flavor_id, minutes=minutes, budget_id=budget_id
     )
     session_id = uuid7()
-    hold = ledger.reserve(
-        budget_id,
-        person_id,
-        flavor.center_id,
-        flavor.price_micro,
-        minutes * 60 + GRACE_SECONDS,
-        key=f"session:{session_id.hex}",
-    )
+    try:
+        hold = ledger.reserve(
+            budget_id,
+            person_id,
+            flavor.center_id,
+            flavor.price_micro,
+            minutes * 60 + GRACE_SECONDS,
+            key=f"session:{session_id.hex}",
+        )
+    except (MemberCapExhausted, BudgetExhausted) as refusal:
+        refusal.remedies = _remedies(refusal, flavor)
+        raise
     admission.check_center(flavor.center)
     session = LabSession(
         id=session_id,
@@ -261,6 +290,16 @@ def ending_within_ids(minutes: int) -> list[UUID]:
         LabSession.lease_ends_at <= clock.now() + timedelta(minutes=minutes),
     )
     return list(db.session.scalars(statement))
+
+
+def _remedies(refusal: MemberCapExhausted | BudgetExhausted, flavor: Flavor) -> tuple[Remedy, ...]:
+    """What would fit: a shorter lease, where one does."""
+    left: int = refusal.members["layer"]["left"]  # type: ignore[index]
+    minutes = (left * HOUR // flavor.price_micro - GRACE_SECONDS) // 60
+    whom = Remedy("ask-for-compute", _("Ask your teacher for more compute"))
+    if minutes < 1:
+        return (whom,)
+    return (Remedy("shorter-lease", _("Launch it for %(minutes)s minutes: that fits", minutes=minutes)), whom)
 
 
 def _order_stop(session: LabSession, reason: str) -> None:
