@@ -81,9 +81,12 @@ class LabProxyHandler(ProxyHandler):  # type: ignore[misc]
 
     async def finish_carrying(self, path: str | None = None) -> None:
         """The request has come to its end; wait for the answer's."""
+        self._auto_finish = False
         await self.hand_on(None)
         if self.carrying:
-            await self.carrying
+            await asyncio.wait([self.carrying])
+            if not self.carrying.cancelled():  # as it is when the browser went away
+                self.carrying.result()
 
     head = post = delete = patch = put = options = finish_carrying
 
