@@ -5,11 +5,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask, g, has_request_context, request
-from flask_babel import Babel, format_decimal, format_datetime, get_locale, gettext, ngettext
+from flask_babel import Babel, format_datetime, format_decimal, get_locale, gettext, ngettext
 from flask_login import current_user
 
 LANGUAGES = {"zh_CN": "中文", "en": "English"}
 DEFAULT_ZONE = "Asia/Shanghai"
+_DAY = {"zh_CN": "y年M月d日", "en": "MMM d, y"}
 MICRO = 1_000_000  # micro-credits in a credit
 
 
@@ -53,12 +54,11 @@ def pick(row: Any, name: str = "title") -> str:
 
 
 def moment(value: datetime | None, style: str = "medium") -> str:
-    """A moment in the reader's zone. Styles: short, medium, long, full, or time (hours and minutes only)."""
+    """A moment in the reader's zone, to the minute. Styles: medium, date, time, or long (to the second)."""
     if value is None:
         return "–"
-    if style == "time":
-        return format_datetime(value, "HH:mm")
-    return format_datetime(value, style)
+    patterns = {"time": "HH:mm", "date": _DAY[language()], "medium": f"{_DAY[language()]} HH:mm"}
+    return str(format_datetime(value, patterns.get(style, style)))
 
 
 def credits_text(micro: int | None, digits: int = 2) -> str:

@@ -93,6 +93,20 @@
     alerts.scrollIntoView({ block: "start" });
   });
 
+  // What scrolls sideways can be scrolled by keyboard, and says what it is.
+  const markScrollers = () => {
+    for (const box of document.querySelectorAll(".table-scroll, pre.code, .prose pre")) {
+      const scrolls = box.scrollWidth > box.clientWidth;
+      box.toggleAttribute("tabindex", scrolls);
+      if (!scrolls) { box.removeAttribute("role"); continue; }
+      box.tabIndex = 0;
+      const caption = box.querySelector("caption");
+      if (caption) { box.setAttribute("role", "group"); box.setAttribute("aria-label", caption.textContent); }
+    }
+  };
+  new ResizeObserver(markScrollers).observe(document.body);
+  document.addEventListener("htmx:load", markScrollers);
+
   // Filter boxes: <input data-filter="selector"> hides what does not contain the words.
   document.addEventListener("input", (event) => {
     const box = event.target.closest("[data-filter]");
