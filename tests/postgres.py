@@ -21,13 +21,13 @@ SHARED = "CHANCAI_TEST_SERVER"  # the server that the first process of this run 
 PR_SET_PDEATHSIG = 1
 
 
-def url() -> str:
+def url(purpose: str = "test") -> str:
     """The URL of an empty database of this worker's own; starts the server if this run has none yet.
 
     TEST_DATABASE_URL names a server to use instead; its user must be allowed to make databases.
     """
     server = share()
-    return _empty_database(server, f"chancai_test_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{_run()}")
+    return _empty_database(server, f"chancai_{purpose}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{_run()}")
 
 
 def share() -> str:

@@ -170,6 +170,7 @@ class Campus:
             "OIDC_KEY_FILE": str(secrets.oidc_key(var.secrets)),
             "SECURE_COOKIES": "0",
             "VAR_DIR": str(var.path),
+            "DEMO": "1" if self.plan.with_demo else "0",
         }
         environment.keep(var, settings)
         return {**os.environ, **settings, "PYTHONUNBUFFERED": "1"}
@@ -195,8 +196,9 @@ class Campus:
                 "PLATFORM_URL": self.addresses.platform_url,
                 "HUBS_FILE": str(self._hubs_file()),
                 "HUB_CENTER": secrets.CENTER,
+                "HUB_SPAWNER": os.environ.get("HUB_SPAWNER", "auto"),
+                "HUB_LOG_LEVEL": os.environ.get("HUB_LOG_LEVEL", "WARN"),
                 "PYTHONUNBUFFERED": "1",
-                **{name: value for name, value in os.environ.items() if name in ("HUB_SPAWNER", "HUB_LOG_LEVEL")},
             },
             grace=20,
         )

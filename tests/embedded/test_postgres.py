@@ -17,6 +17,7 @@ from app.embedded import postgres
 from app.embedded.errors import CannotStart
 from app.embedded.postgres import Cluster
 from tests.campus import until
+from tests.embedded.disks import small_disk
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away and mount disks")
 
@@ -187,17 +188,3 @@ def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(home):
 
     with pytest.raises(CannotStart, match="cannot be written"):
         postgres.prepare(file)
-
-
-@contextmanager
-def small_disk(place: Path, mebibytes: int) -> Iterator[Path]:
-    place.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=0711", "tmpfs", place], capture_output=True, check=False
-    )
-    if mount.returncode:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("A small disk cannot be mounted here.")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
