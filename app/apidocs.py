@@ -91,21 +91,24 @@ def document() -> Spec:
 
 def groups(spec: Spec, accesses: dict[tuple[str, str], tuple[str, str | None]], server: str) -> list[Group]:
     """Operations by tag, in the order of the document."""
-    found = {
-        tag["name"]: Group(tag["name"], tag.get("description", ""), _anchor(tag["name"]))
-        for tag in spec.get("tags", [])
-    }
+    found = {tag["name"]: _group(tag["name"], tag.get("description", "")) for tag in spec.get("tags", [])}
     for path, item in spec["paths"].items():
         for method in METHODS:
             if method not in item:
                 continue
             raw = item[method]
             name = (raw.get("tags") or ["API"])[0]
-            group = found.setdefault(name, Group(name, "", _anchor(name)))
+            group = found.setdefault(name, _group(name))
             access, scope = accesses.get((method, path), ("signed_in", None))
             shared = item.get("parameters", [])
             group.operations.append(_operation(spec, method, path, raw, shared, access == "public", scope, server))
     return [group for group in found.values() if group.operations]
+
+
+def _group(tag: str, description: str = "") -> Group:
+    """Tags are the names of blueprints: `lab_sessions_api` reads as "Lab sessions"."""
+    words = re.sub(r"[-_]", " ", re.sub(r"[-_]api$", "", tag))
+    return Group(words[:1].upper() + words[1:], description, f"group-{_anchor(words)}")
 
 
 def _operation(
@@ -113,11 +116,12 @@ def _operation(
 ) -> Operation:
     parameters = [_parameter(spec, _resolve(spec, parameter)) for parameter in [*shared, *raw.get("parameters", [])]]
     schema = _content_schema(spec, raw.get("requestBody", {}))
+    summary, _, more = raw.get("summary", path).partition(". ")
     return Operation(
         method=method,
         path=path,
-        summary=raw.get("summary", path),
-        description=raw.get("description", ""),
+        summary=summary.removesuffix("."),
+        description=f"{more} {raw.get('description', '')}".strip(),
         anchor=_anchor(f"{method}-{path.removeprefix('/api/v1')}"),
         scope=scope,
         is_public=is_public,
