@@ -20,7 +20,7 @@ from accounts.schemas import (
     TokenSchema,
 )
 from accounts.services import notices, signing_in, tokens
-from app.access import current_actor, require_person, scope, signed_in
+from app.access import current_actor, people_only, require_person, scope, signed_in
 from app.db import transaction
 from app.errors import NotFound
 from app.paging import Rows
@@ -53,6 +53,7 @@ def list_tokens() -> list[PersonalToken]:
 
 @mine.post("/tokens")
 @signed_in
+@people_only
 @mine.arguments(MakeTokenSchema)
 @mine.response(201, MadeTokenSchema)
 def make_token(body: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def make_token(body: dict[str, Any]) -> dict[str, Any]:
 
 @mine.delete("/tokens/<uuid:token_id>")
 @signed_in
+@people_only
 @mine.response(204)
 def revoke_token(token_id: UUID) -> None:
     """Revoke a token."""
@@ -82,6 +84,7 @@ def list_sign_ins() -> list[SignIn]:
 
 @mine.delete("/sign-ins/<uuid:sign_in_id>")
 @signed_in
+@people_only
 @mine.response(204)
 def end_sign_in(sign_in_id: UUID) -> None:
     """End a sign-in, here and at the hubs it opened."""
@@ -102,6 +105,7 @@ def list_notices(query: dict[str, Any]) -> Select[Notice]:
 
 @mine.post("/notices/read")
 @signed_in
+@scope("accounts:write")
 @mine.response(204)
 def read_all_notices() -> None:
     """Mark all my notices as read."""
@@ -111,6 +115,7 @@ def read_all_notices() -> None:
 
 @mine.post("/notices/<uuid:notice_id>/read")
 @signed_in
+@scope("accounts:write")
 @mine.response(200, NoticeSchema)
 def read_notice(notice_id: UUID) -> Notice:
     """Mark a notice as read."""

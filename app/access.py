@@ -140,6 +140,19 @@ def scope(name: str) -> Callable[[View], View]:
     return mark
 
 
+def people_only(view: View) -> View:
+    """No token reaches this route, whatever its scopes: a person does this in a browser."""
+
+    @wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if current_actor().scopes is not None:
+            raise Forbidden
+        return view(*args, **kwargs)
+
+    wrapper.scope = None  # type: ignore[attr-defined]
+    return cast(View, wrapper)
+
+
 def internal(view: View) -> View:
     """Another part of the installation calls this route; the view itself checks that part's secret."""
     view.access = "internal"  # type: ignore[attr-defined]

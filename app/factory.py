@@ -15,10 +15,11 @@ import accounts.sign_on
 import courses.api
 import courses.pages
 import labs.api
+import labs.commands
 import labs.internal
 import labs.jobs
 import labs.pages
-from app import apidocs, assets, catalogs, csrf, jobs, locale, logs, pages, problems
+from app import apidocs, assets, catalogs, csrf, demo, jobs, locale, logs, pages, problems
 from app.config import Settings
 from app.db import db
 from app.jobs import Job
@@ -65,6 +66,8 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     )
     apidocs.init_app(app)
     jobs.init_app(app, _jobs())
+    labs.commands.init_app(app)
+    demo.init_app(app, shown=settings.demo)
     return app
 
 

@@ -117,8 +117,8 @@ def _below(kind: type[DomainError]) -> list[type[DomainError]]:
 def local_path(wanted: str | None) -> str:
     """Return the path if it lies on this site, else the home page: nobody is sent elsewhere by a link."""
     parts = urlsplit(wanted or "")
-    safe = wanted and wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not (parts.scheme or parts.netloc)
-    return wanted if safe and wanted else url_for("site.home")
+    elsewhere = parts.scheme or parts.netloc or (wanted or "").startswith(("//", "/\\"))
+    return wanted if wanted and wanted.startswith("/") and not elsewhere else url_for("site.home")
 
 
 def _layout() -> dict[str, Any]:

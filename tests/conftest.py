@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask, has_app_context
 from flask.testing import FlaskClient
+from flask_migrate import upgrade
 from werkzeug.test import TestResponse
 
 from accounts.models import Person
@@ -100,7 +101,7 @@ def app(hub: FakeHub, settings: Settings) -> Iterator[Flask]:
     with app.app_context():
         db.session.execute(sa.text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
         db.session.commit()
-        Base.metadata.create_all(db.engine)
+        upgrade()
     yield app
     with app.app_context():
         db.engine.dispose()

@@ -33,6 +33,7 @@ SCOPES: dict[str, LazyString] = {
     "operations:read": _l("See centers and all sessions, as far as you may"),
     "operations:write": _l("Open and close centers and grant credits, as far as you may"),
     "accounts:read": _l("See your account, notices and partners"),
+    "accounts:write": _l("Mark notices as read"),
 }
 
 

@@ -48,7 +48,7 @@ def test_a_notice_reads_in_the_readers_language_zone_and_numbers(app, student):
     chinese = browser.get("/api/v1/me/notices").json[0]
 
     assert english["title"] == "You have a seat in Machine learning"
-    assert "6:00" in english["text"]  # p.m., in Shanghai
+    assert "18:00" in english["text"]  # in Shanghai
     assert "for 1.5: 100 % <b>" in english["text"]
     assert chinese["title"] == "You have a seat in 机器学习"
     assert "&lt;b&gt;" in browser.get("/notices").text
