@@ -1,7 +1,5 @@
 """Teaching: my runs and courses, and a class with its labs, live."""
 
-import csv
-import io
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +12,9 @@ from app import clock
 from app.access import Actor, current_actor, require, signed_in
 from app.db import transaction
 from app.errors import Invalid
-from app.locale import pick
+from app.locale import MICRO, pick
 from app.paging import page_of
+from app.spreadsheet import csv_response
 from courses import policy, queries
 from courses.models import CourseRun, Enrollment, EnrollmentState
 from courses.queries import Seat
@@ -62,18 +61,9 @@ def export(run_id: UUID) -> Response:
     """The class as a table for a spreadsheet."""
     actor = current_actor()
     run = _taught(actor, run_id)
-    text = io.StringIO()
-    text.write("\ufeff")  # spreadsheets read UTF-8 only with this mark
-    table = csv.writer(text)
-    table.writerow([_("Name"), _("E-mail"), _("State"), _("Unit"), _("Lab"), _("Running since"), _("Credits so far")])
-    for seat in queries.class_list(run):
-        table.writerow([_harmless(cell) for cell in _cells(seat)])
-    name = f"class-{run.course.slug}-{run.slug}.csv"
-    return Response(
-        text.getvalue(),
-        mimetype="text/csv",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    header = [_("Name"), _("E-mail"), _("State"), _("Unit"), _("Lab"), _("Running since"), _("Credits so far")]
+    rows = (_cells(seat) for seat in queries.class_list(run))
+    return csv_response(f"class-{run.course.slug}-{run.slug}", header, rows)
 
 
 @blp.post("/runs/<uuid:run_id>/class/labs/<uuid:session_id>/stop")
@@ -161,19 +151,14 @@ def _told(row: Enrollment, name: str) -> str:
     return str(_("%(name)s is enrolled.", name=name))
 
 
-def _cells(seat: Seat) -> list[str]:
+def _cells(seat: Seat) -> list[object]:
     lab = seat.session
     return [
         seat.person.name,
         seat.person.email,
-        seat.enrollment.state.value if seat.enrollment else "",
-        pick(seat.unit) if seat.unit else "",
-        lab.state.value if lab else "",
-        (lab.ready_at or lab.created_at).isoformat() if lab else "",
-        f"{lab.cost_so_far(clock.now()) / 1_000_000:.6f}" if lab else "",
+        seat.enrollment.state if seat.enrollment else None,
+        pick(seat.unit) if seat.unit else None,
+        lab.state if lab else None,
+        lab.ready_at or lab.created_at if lab else None,
+        lab.cost_so_far(clock.now()) / MICRO if lab else None,
     ]
-
-
-def _harmless(cell: str) -> str:
-    """A cell that a spreadsheet would take for a formula gets an apostrophe in front (CWE-1236)."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
