@@ -13,6 +13,24 @@ class WrongCredentials(SignInRequired):
     advice = _("Check both and try again. If you forgot the password, your partner's administrator can set a new one.")
 
 
+class WrongCode(SignInRequired):
+    code = "wrong-code"
+    title = _("This code is not right")
+    advice = _("Codes change every thirty seconds and work once. Check the clock of the phone, or use a recovery code.")
+
+
+class SecondFactorExists(Conflict):
+    code = "second-factor-exists"
+    title = _("A second factor is on already")
+    advice = _("Turn it off first if you want to move it to another app.")
+
+
+class SecondFactorRequired(Forbidden):
+    code = "second-factor-required"
+    title = _("Your role asks for a second factor")
+    advice = _("Administrators and operators of the platform cannot turn it off.")
+
+
 class AccountClosed(SignInRequired):
     code = "account-closed"
     title = _("This account is closed")

@@ -109,6 +109,27 @@ class SignIn(Entity):
     browser: Mapped[str | None]
 
 
+class SecondFactor(Entity):
+    """The secret that a person's app makes codes from. Unconfirmed until one of them has been shown."""
+
+    __tablename__ = "second_factor"
+
+    person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id), unique=True)
+    sealed_secret: Mapped[str]
+    confirmed_at: Mapped[datetime | None]
+    last_step: Mapped[int | None]  # of thirty seconds since 1970, whose code was used: none is used twice
+
+
+class RecoveryCode(Entity):
+    """Signs in once, when the app is lost."""
+
+    __tablename__ = "recovery_code"
+
+    person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id), index=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    used_at: Mapped[datetime | None]
+
+
 class AttemptCount(Base):
     """How often somebody tried to sign in lately: from an address, and for an account from that address."""
 

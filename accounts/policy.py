@@ -40,3 +40,8 @@ def may_grant_platform_roles(actor: Actor) -> bool:
 def may_hold_tokens(actor: Actor) -> bool:
     """Tokens are made and revoked by a person in a browser: a stolen token makes no further ones."""
     return actor.is_signed_in and actor.scopes is None
+
+
+def needs_second_factor(actor: Actor) -> bool:
+    """Whoever may harm everybody proves more than a password."""
+    return actor.may_operate

@@ -18,6 +18,8 @@ from accounts.models import (
     Person,
     PersonalToken,
     PlatformRoleGrant,
+    RecoveryCode,
+    SecondFactor,
     SignIn,
     fingerprint,
 )
@@ -101,6 +103,18 @@ def person(person_id: UUID) -> Person:
 
 def person_by_email(email: str) -> Person | None:
     return db.session.scalar(select(Person).where(func.lower(Person.email) == email.strip().lower()))
+
+
+def second_factor(person_id: UUID, lock: bool = False) -> SecondFactor | None:
+    statement = select(SecondFactor).where(SecondFactor.person_id == person_id)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    return db.session.scalar(statement)
+
+
+def recovery_codes_left(person_id: UUID) -> int:
+    statement = select(func.count()).where(RecoveryCode.person_id == person_id, RecoveryCode.used_at.is_(None))
+    return db.session.scalar(statement) or 0
 
 
 def partner(slug: str) -> Partner:

@@ -7,6 +7,7 @@ processes, under a digest that names neither account nor address.
 
 import ipaddress
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import case, delete, update
 from sqlalchemy.dialects.postgresql import insert
@@ -21,13 +22,22 @@ FOR_ACCOUNT = 8  # from one address
 FROM_ADDRESS = 100  # for all accounts; a campus may stand behind one address
 
 
+def count_code(person_id: UUID) -> None:
+    """Count an attempt at the second factor, for the account as a whole: whoever is here knows the password."""
+    attempts, ends_at = _count(_code_key(person_id))
+    _refuse_above(FOR_ACCOUNT, attempts, ends_at)
+
+
+def forgive_code(person_id: UUID) -> None:
+    db.session.execute(delete(AttemptCount).where(AttemptCount.key == _code_key(person_id)))
+
+
 def count(email: str, address: str | None) -> None:
     """Count an attempt, before the password is looked at, in a transaction of its own."""
     by_address, by_account = _keys(email, address)
     for key, most in ((by_address, FROM_ADDRESS), (by_account, FOR_ACCOUNT)):  # one order: no deadlock
         attempts, ends_at = _count(key)
-        if attempts > most:
-            raise TooManyAttempts(retry_after=max(1, int((ends_at - clock.now()).total_seconds())))
+        _refuse_above(most, attempts, ends_at)
 
 
 def forgive(email: str, address: str | None) -> None:
@@ -63,6 +73,15 @@ def _count(key: str) -> tuple[int, datetime]:
     )
     attempts, ends_at = db.session.execute(statement).one()
     return attempts, ends_at
+
+
+def _refuse_above(most: int, attempts: int, ends_at: datetime) -> None:
+    if attempts > most:
+        raise TooManyAttempts(retry_after=max(1, int((ends_at - clock.now()).total_seconds())))
+
+
+def _code_key(person_id: UUID) -> str:
+    return fingerprint(f"second factor {person_id}")
 
 
 def _keys(email: str, address: str | None) -> tuple[str, str]:
