@@ -1,6 +1,7 @@
 """The composition root: the one module that knows every domain."""
 
 import importlib.metadata
+from pathlib import Path
 
 import jinja2
 from flask import Blueprint, Flask
@@ -45,7 +46,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
 
     logs.init_app(app)
     db.init_app(app)
-    Migrate(app, db, directory="migrations", compare_type=True, render_as_batch=False)
+    Migrate(app, db, directory=str(Path(__file__).parents[1] / "migrations"), compare_type=True, render_as_batch=False)
     catalogs.compile_stale()
     locale.init_app(app)
     assets.init_app(app)

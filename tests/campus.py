@@ -94,7 +94,11 @@ ANY_PORTS = ("--port", "0", "--labs-port", "0")
 
 
 def wait_until_ready(campus: Campus) -> Campus:
-    until(lambda: Var(campus.var_dir).running() is not None or campus.process.poll() is not None, READY_WITHIN)
+    def ready() -> bool:
+        known = Var(campus.var_dir).running()
+        return known is not None and known.pid == campus.process.pid  # and not one that was killed here before
+
+    until(lambda: ready() or campus.process.poll() is not None, READY_WITHIN)
     assert campus.process.poll() is None, f"it did not start:\n{campus.said}"
     return campus
 

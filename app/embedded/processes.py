@@ -35,8 +35,8 @@ class Part:
     stop_signal: signal.Signals
     grace: float
     ready_words: tuple[str, ...] = ()
-    is_ready: bool = False  # it has said one of the ready words
     ends_by_itself: bool = False
+    is_ready: bool = False  # it has said one of the ready words
     began: float = field(default_factory=time.monotonic)
     said: "deque[str]" = field(default_factory=lambda: deque(maxlen=200))
     reader: threading.Thread | None = None
@@ -83,6 +83,7 @@ class Supervisor:
         stop_signal: signal.Signals = signal.SIGTERM,
         grace: float = 15.0,
         ready_words: tuple[str, ...] = (),
+        ends_by_itself: bool = False,
     ) -> Part:
         self.check()
         process = subprocess.Popen(
@@ -95,21 +96,22 @@ class Supervisor:
             start_new_session=True,
             **(account or Account()).popen_options(),
         )
-        part = Part(name, process, stop_signal, grace, ready_words)
+        part = Part(name, process, stop_signal, grace, ready_words, ends_by_itself)
         self.parts.append(part)
         part.reader = threading.Thread(target=self._stream, args=(part,), name=f"output of {name}", daemon=True)
         part.reader.start()
         return part
 
     def run(self, name: str, command: Sequence[str], *, env: Mapping[str, str], within: float = 600.0) -> list[str]:
-        """Run something that ends by itself; what it said."""
-        part = self.start(name, command, env=env)
-        part.ends_by_itself = True
+        """Run something that ends by itself; what it said, which is shown only if it fails."""
+        part = self.start(name, command, env=env, ends_by_itself=True)
         self.wait_for(part, lambda: not part.is_alive, within)
         if part.reader is not None:
             part.reader.join(timeout=5)
         self.parts.remove(part)
         if part.process.returncode:
+            for line in part.said:
+                self.console.log(name, line)
             reason = next((line for line in reversed(part.said) if line.strip()), "it said nothing")
             raise CannotStart(f"`{_readable(command)}` {part.ending}: {reason.strip()}")
         return list(part.said)
@@ -184,7 +186,8 @@ class Supervisor:
             text = line.decode(errors="replace").rstrip()
             part.said.append(text)
             part.is_ready = part.is_ready or any(words in text for words in part.ready_words)
-            self.console.log(part.name, text)
+            if not part.ends_by_itself:
+                self.console.log(part.name, text)
 
 
 def _readable(command: Sequence[str]) -> str:

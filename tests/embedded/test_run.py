@@ -1,5 +1,6 @@
 """`chancai run` for real: it answers, says what is in its way, and leaves nothing behind however it ends."""
 
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from tests.campus import Campus, alive, launch, room, started, until
 from tests.embedded.disks import small_disk
 
 pytestmark = pytest.mark.campus
+Connection = psycopg.Connection[tuple[object, ...]]
 QUICK = ("--no-demo", "--port", "0", "--labs-port", "0")
 
 
@@ -211,46 +213,71 @@ def test_a_var_folder_on_a_full_disk_is_said_in_a_sentence():
         campus = launch(disk / "var")
 
         assert campus.wait() == 1
-        assert f"The disk that holds {disk / 'var'} is full: 7 MiB are free" in campus.said
+        assert f"The disk that holds {disk / 'var'} is full: " in campus.said
         assert "Traceback" not in campus.said
 
 
-def test_a_disk_that_fills_up_stops_all_of_it_and_says_so():
-    with room() as folder, small_disk(folder / "disk", mebibytes=400) as disk:
-        with started(disk / "var", *QUICK) as campus:
-            everything = campus.everything()
-            with (disk / "ballast").open("wb") as ballast:
-                fill(ballast.fileno())
-            write_until_it_fails(Var(disk / "var"))
+def test_a_disk_that_fills_up_and_is_emptied_again_costs_a_statement():
+    with (
+        room() as folder,
+        small_disk(folder / "disk", mebibytes=400) as disk,
+        started(disk / "var", *QUICK) as campus,
+        connected(disk / "var") as connection,
+    ):
+        connection.execute("CREATE TABLE ballast (words text)")
+        with filled(disk), pytest.raises(psycopg.errors.DiskFull):
+            connection.execute("INSERT INTO ballast SELECT repeat('x', 1000) FROM generate_series(1, 10000)")
 
-            assert campus.wait() == 1
+        connection.execute("INSERT INTO ballast SELECT repeat('x', 1000) FROM generate_series(1, 10000)")
+
+        assert connection.execute("SELECT count(*) FROM ballast").fetchone() == (10000,)
+        assert answer_of(f"{campus.platform_url}/readyz") == 200
+
+
+def test_a_disk_without_room_for_the_log_of_changes_stops_all_of_it_and_says_so():
+    with room() as folder, small_disk(folder / "disk", mebibytes=400) as disk:
+        with started(disk / "var", *QUICK) as campus, connected(disk / "var") as connection:
+            everything = campus.everything()
+            connection.execute("CREATE TABLE ballast AS SELECT 1 AS number FROM generate_series(1, 10000)")
+            rewrite(connection)  # makes it as large as it will ever be
+            with filled(disk):
+                with pytest.raises(psycopg.OperationalError):
+                    rewrite_without_end(connection)
+
+                assert campus.wait() == 1
             assert f"The disk that holds {disk / 'var'} is full" in campus.said
             assert alive(everything) == []
 
-        (disk / "ballast").unlink()
         with started(disk / "var", *QUICK, log="again") as again:
             assert answer_of(f"{again.platform_url}/readyz") == 200
 
 
-def fill(descriptor: int) -> None:
-    try:
+@contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """The disk full to the last byte, for a while."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
-            os.write(descriptor, b"\0" * 2**20)
-    except OSError:
-        pass
+            file.write(b"\0" * 4096)
+    yield
+    ballast.unlink()
 
 
-def write_until_it_fails(var: Var) -> None:
+@contextmanager
+def connected(var_dir: Path) -> Iterator[Connection]:
     settings: dict[str, str] = {}
-    environment.adopt_from(var, settings)
+    environment.adopt_from(Var(var_dir), settings)
     conninfo = settings["DATABASE_URL"].replace("postgresql+psycopg", "postgresql")
-    with pytest.raises(psycopg.Error), psycopg.connect(conninfo, autocommit=True) as connection:
-        write_without_end(connection)
+    with contextlib.closing(psycopg.connect(conninfo, autocommit=True)) as connection:
+        yield connection
 
 
-def write_without_end(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
-    """The table stays small, so it is the log of changes that needs room."""
-    connection.execute("CREATE TABLE ballast AS SELECT 1 AS number FROM generate_series(1, 10000)")
+def rewrite(connection: Connection) -> None:
+    """Change every row, and give the room of the old ones back: only the log of changes grows."""
+    connection.execute("UPDATE ballast SET number = number + 1")
+    connection.execute("VACUUM ballast")
+
+
+def rewrite_without_end(connection: Connection) -> None:
     while True:
-        connection.execute("UPDATE ballast SET number = number + 1")
-        connection.execute("VACUUM ballast")
+        rewrite(connection)
