@@ -117,7 +117,7 @@ def home_part() -> dict[str, Any]:
 def _answer(run_id: UUID) -> ResponseReturnValue:
     """The seat's part of the page for htmx; the whole page for browsers without it."""
     if "HX-Request" in request.headers:
-        return render_template("courses/_seat.html", **_view(run_id))
+        return render_template("courses/_enrollment.html", **_view(run_id))
     return redirect(url_for(".show", run_id=run_id), 303)
 
 
