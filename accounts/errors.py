@@ -2,7 +2,7 @@
 
 from flask_babel import lazy_gettext as _
 
-from app.errors import Conflict, Forbidden, Invalid, SignInRequired, TooMany
+from app.errors import Conflict, Forbidden, Invalid, NotFound, SignInRequired, TooMany
 
 
 class WrongCredentials(SignInRequired):
@@ -77,6 +77,12 @@ class AlreadyMember(Conflict):
     code = "already-member"
     title = _("This person has that role here already, or somebody else has that number")
     advice = _("Load the page again to see the list of people.")
+
+
+class InvitationUnknown(NotFound):
+    code = "invitation-unknown"
+    title = _("This code is not valid")
+    advice = _("Check that it was copied in full. If it was used, has expired or was taken back, ask for a new one.")
 
 
 class WeakPassword(Invalid):

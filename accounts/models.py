@@ -80,6 +80,28 @@ class Membership(Entity):
     partner: Mapped[Partner] = relationship(lazy="joined", innerjoin=True)
 
 
+class Invitation(Entity):
+    """A role at a partner that waits for somebody: whoever brings the code takes it, once."""
+
+    __tablename__ = "invitation"
+
+    partner_id: Mapped[UUID] = mapped_column(ForeignKey(Partner.id), index=True)
+    role: Mapped[MemberRole]
+    name: Mapped[str]  # as the partner knows the person; the account keeps its own
+    email: Mapped[str | None]  # where the code was sent; a hint, not an identity
+    number: Mapped[str | None]
+    sha256: Mapped[str] = mapped_column(unique=True)
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+    person_id: Mapped[UUID | None] = mapped_column(ForeignKey(Person.id), index=True)  # who took it
+
+    partner: Mapped[Partner] = relationship(lazy="joined", innerjoin=True)
+
+    def is_open(self, at: datetime) -> bool:
+        return self.used_at is None and self.revoked_at is None and at < self.expires_at
+
+
 class PlatformRoleGrant(Entity):
     """A platform role for a period [from_at, until_at), with the reason it was given."""
 

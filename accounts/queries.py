@@ -12,6 +12,7 @@ from sqlalchemy.orm import contains_eager
 from accounts.errors import AccountClosed, TokenExpired, TokenUnknown
 from accounts.models import (
     AccessToken,
+    Invitation,
     Membership,
     Notice,
     Partner,
@@ -136,6 +137,20 @@ def members(partner_id: UUID) -> Select[Membership]:
         .where(Membership.partner_id == partner_id)
         .options(contains_eager(Membership.person))
         .order_by(Person.name, Membership.id)
+    )
+
+
+def invitations(partner_id: UUID) -> Select[Invitation]:
+    """Those that still wait, the latest first."""
+    return (
+        select(Invitation)
+        .where(
+            Invitation.partner_id == partner_id,
+            Invitation.used_at.is_(None),
+            Invitation.revoked_at.is_(None),
+            Invitation.expires_at > clock.now(),
+        )
+        .order_by(Invitation.created_at.desc(), Invitation.id.desc())
     )
 
 

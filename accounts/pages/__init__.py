@@ -1,5 +1,5 @@
 """The pages of accounts, one module for each place: sign-in, profile, notices, a partner's people, OpenID Connect."""
 
-from accounts.pages import notices, oidc, partners, profile, second_factor, sign_in
+from accounts.pages import claim, notices, oidc, partners, profile, second_factor, sign_in
 
-BLUEPRINTS = (sign_in.blp, profile.blp, second_factor.blp, notices.blp, partners.blp, oidc.blp)
+BLUEPRINTS = (claim.blp, sign_in.blp, profile.blp, second_factor.blp, notices.blp, partners.blp, oidc.blp)

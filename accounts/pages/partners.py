@@ -1,21 +1,81 @@
-"""A partner's people, for its administrators."""
+"""A partner's people, for its administrators: who is there, who is invited."""
 
-from flask import Blueprint, render_template
+from uuid import UUID
+
+from flask import Blueprint, current_app, flash, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 
 from accounts import policy, queries
-from app.access import current_actor, signed_in
-from app.errors import NotFound
+from accounts.models import Partner
+from accounts.services import invitations
+from app.access import MemberRole, current_actor, signed_in
+from app.db import db, transaction
+from app.errors import Invalid, NotFound
 from app.paging import page_of
 
-blp = Blueprint("partners", __name__, template_folder="../templates")
+blp = Blueprint("partners", __name__, url_prefix="/partners/<slug>", template_folder="../templates")
 
 
-@blp.get("/partners/<slug>/people")
+@blp.get("/people")
 @signed_in
-def show_people(slug: str) -> str:
+def show_people(slug: str) -> ResponseReturnValue:
     """Who studies and works at the partner, one row for each role."""
+    return _page(_partner(slug))
+
+
+@blp.post("/invitations")
+@signed_in
+def invite(slug: str) -> ResponseReturnValue:
+    """Invite somebody; the link is shown this once."""
+    partner, form = _partner(slug), request.form
+    if form.get("role") not in set(MemberRole):
+        return _page(partner, refusal=Invalid(_("Choose a role.")))
+    try:
+        with transaction():
+            invitation, code = invitations.invite(
+                current_actor(),
+                partner_id=partner.id,
+                role=MemberRole(form["role"]),
+                name=form.get("name", ""),
+                email=form.get("email") or None,
+                number=form.get("number") or None,
+            )
+    except Invalid as refusal:
+        return _page(partner, refusal=refusal)
+    link = current_app.extensions["settings"].platform_url + url_for("claim.show", code=code)
+    return _page(partner, made={"name": invitation.name, "link": link, "expires_at": invitation.expires_at})
+
+
+@blp.post("/invitations/<uuid:invitation_id>/take-back")
+@signed_in
+def take_back(slug: str, invitation_id: UUID) -> ResponseReturnValue:
+    """End an invitation that nobody has used."""
+    _partner(slug)
+    with transaction():
+        invitations.take_back(current_actor(), invitation_id)
+    flash(_("The invitation is taken back."), "success")
+    return redirect(url_for(".show_people", slug=slug), 303)
+
+
+def _partner(slug: str) -> Partner:
     partner = queries.partner(slug)
     if not policy.may_see_people(current_actor(), partner.id):
         raise NotFound
-    pager = page_of(queries.members(partner.id), size=50)
-    return render_template("accounts/people.html", partner=partner, pager=pager)
+    return partner
+
+
+def _page(
+    partner: Partner, refusal: Invalid | None = None, made: dict[str, object] | None = None
+) -> ResponseReturnValue:
+    page = render_template(
+        "accounts/people.html",
+        partner=partner,
+        pager=page_of(queries.members(partner.id), size=50),
+        invitations=db.session.scalars(queries.invitations(partner.id).limit(100)).all(),
+        roles=list(MemberRole),
+        refusal=refusal,
+        made=made,
+        form=request.form,
+    )
+    return make_response(page, 422 if refusal else 201 if made else 200)

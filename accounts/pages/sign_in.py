@@ -60,7 +60,7 @@ def enter() -> ResponseReturnValue:
     if is_asked or must_begin:
         _go_half_way(person, way_back)
         return redirect(url_for(".show_code"), 303)
-    _open_session(person)
+    open_session(person)
     return redirect(way_back, 303)
 
 
@@ -93,7 +93,7 @@ def enter_code() -> ResponseReturnValue:
         return _code_form(half, refusal, 401)
     except TooManyAttempts as refusal:
         return _code_form(half, refusal, 429)
-    _open_session(half.person)
+    open_session(half.person)
     if recovery_codes:
         page = render_template("accounts/recovery_codes.html", codes=recovery_codes, way_on=half.way_back)
         return make_response(page, 201)
@@ -143,7 +143,7 @@ def _half_way() -> _HalfWay | None:
     return _HalfWay(person, factor, local_path(kept["way_back"]))
 
 
-def _open_session(person: Person) -> None:
+def open_session(person: Person) -> None:
     """Begin anew: nothing from before the sign-in goes on, so nobody can plant a session."""
     before = session.get(SESSION_KEY)
     with transaction():

@@ -19,17 +19,8 @@ from app.db import db
 
 WINDOW = timedelta(minutes=15)
 FOR_ACCOUNT = 8  # from one address
+INVITATIONS = 20  # wrong codes from one address
 FROM_ADDRESS = 100  # for all accounts; a campus may stand behind one address
-
-
-def count_code(person_id: UUID) -> None:
-    """Count an attempt at the second factor, for the account as a whole: whoever is here knows the password."""
-    attempts, ends_at = _count(_code_key(person_id))
-    _refuse_above(FOR_ACCOUNT, attempts, ends_at)
-
-
-def forgive_code(person_id: UUID) -> None:
-    db.session.execute(delete(AttemptCount).where(AttemptCount.key == _code_key(person_id)))
 
 
 def count(email: str, address: str | None) -> None:
@@ -46,6 +37,30 @@ def forgive(email: str, address: str | None) -> None:
     counter = update(AttemptCount).where(AttemptCount.key == by_address, AttemptCount.attempts > 0)
     db.session.execute(counter.values(attempts=AttemptCount.attempts - 1))
     db.session.execute(delete(AttemptCount).where(AttemptCount.key == by_account))
+
+
+def forgive_invitation(address: str | None) -> None:
+    """The code was right: it does not count."""
+    counter = update(AttemptCount).where(
+        AttemptCount.key == fingerprint(f"invitation {_place(address)}"), AttemptCount.attempts > 0
+    )
+    db.session.execute(counter.values(attempts=AttemptCount.attempts - 1))
+
+
+def count_code(person_id: UUID) -> None:
+    """Count an attempt at the second factor, for the account as a whole: whoever is here knows the password."""
+    attempts, ends_at = _count(_code_key(person_id))
+    _refuse_above(FOR_ACCOUNT, attempts, ends_at)
+
+
+def forgive_code(person_id: UUID) -> None:
+    db.session.execute(delete(AttemptCount).where(AttemptCount.key == _code_key(person_id)))
+
+
+def count_invitation(address: str | None) -> None:
+    """Count an attempt to use a code of an invitation, by address: such codes are short enough to type."""
+    attempts, ends_at = _count(fingerprint(f"invitation {_place(address)}"))
+    _refuse_above(INVITATIONS, attempts, ends_at)
 
 
 def forget_old() -> int:

@@ -16,6 +16,11 @@ from app.errors import NotFound
 def join(actor: Actor, *, partner_id: UUID, person_id: UUID, role: MemberRole, number: str | None = None) -> Membership:
     """Give a person a role at a partner, with the number the partner knows them by."""
     require(policy.may_manage_people(actor, partner_id))
+    return add(actor, partner_id=partner_id, person_id=person_id, role=role, number=number)
+
+
+def add(actor: Actor, *, partner_id: UUID, person_id: UUID, role: MemberRole, number: str | None) -> Membership:
+    """Give a person a role, for a service that has asked already whether it may."""
     person = queries.person(person_id)
     membership = Membership(
         person_id=person.id, partner_id=partner_id, role=role, number=(number or "").strip() or None

@@ -34,9 +34,31 @@ def create(
 ) -> Person:
     """Open an account. Without a password the person cannot sign in with one until it is set."""
     require(policy.may_create_people(actor))
+    return add(
+        actor,
+        email=email,
+        name=name,
+        name_latin=name_latin,
+        language=language,
+        time_zone=time_zone,
+        password=password,
+    )
+
+
+def add(
+    actor: Actor,
+    *,
+    email: str,
+    name: str,
+    name_latin: str | None = None,
+    language: str = "zh_CN",
+    time_zone: str = "Asia/Shanghai",
+    password: str | None = None,
+) -> Person:
+    """Open an account, for a service that has asked already whether it may."""
     person = Person(
-        email=_email(email),
-        name=_name(name),
+        email=checked_email(email),
+        name=checked_name(name),
         name_latin=name_latin,
         language=_language(language),
         time_zone=_time_zone(time_zone),
@@ -59,7 +81,7 @@ def change_profile(actor: Actor, *, name: str, language: str, time_zone: str) ->
     """Change one's own name, language and time zone."""
     person = queries.person(require_person(actor))
     require(policy.may_change_person(actor, person.id))
-    wanted = {"name": _name(name), "language": _language(language), "time_zone": _time_zone(time_zone)}
+    wanted = {"name": checked_name(name), "language": _language(language), "time_zone": _time_zone(time_zone)}
     changes: dict[str, Any] = {k: (getattr(person, k), new) for k, new in wanted.items() if getattr(person, k) != new}
     for field, (_before, new) in changes.items():
         setattr(person, field, new)
@@ -115,14 +137,14 @@ def _refuse_weak(password: str, person: Person) -> None:
         raise Invalid(_("A password has at most %(n)s characters.", n=signing_in.LONGEST_PASSWORD))
 
 
-def _email(text: str) -> str:
+def checked_email(text: str) -> str:
     local, at, domain = text.strip().rpartition("@")
     if not (local and at and domain) or len(text) > LONGEST_EMAIL or any(c.isspace() for c in text.strip()):
         raise Invalid(_("“%(text)s” is not an e-mail address.", text=text[:LONGEST_EMAIL]))
     return text.strip()
 
 
-def _name(text: str) -> str:
+def checked_name(text: str) -> str:
     name = " ".join(text.split())
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         raise Invalid(_("A name has 1 to %(n)s characters.", n=LONGEST_NAME))

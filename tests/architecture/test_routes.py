@@ -33,6 +33,9 @@ def test_only_these_routes_are_open_to_everyone(app):
     assert public == {
         "apidocs.show",
         "assets",
+        "claim.accept_as_new",
+        "claim.look_up",
+        "claim.show",
         "courses-api.list_courses",
         "courses-api.show_course",
         "courses.index",
