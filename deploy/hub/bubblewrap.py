@@ -91,7 +91,8 @@ class Walls:
     def _outer(self, owner: Owner) -> list[str]:
         """As root: a world in which the paths can be reached by anybody, entered as the owner."""
         return [
-            *["bwrap", "--die-with-parent", "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"],
+            *["bwrap", "--die-with-parent", "--unshare-pid"],  # its first process takes those of other users along
+            *["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"],
             *["--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev"],
             *["--dir", "/tmp"],  # noqa: S108  (where the inner bwrap builds its root)
             *self._contents(),

@@ -59,7 +59,7 @@ class Relay:
 
 
 async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(OSError):  # either side may go away at any moment
         while piece := await reader.read(PIECE):
             writer.write(piece)
             await writer.drain()

@@ -45,6 +45,7 @@ class LabSpawner(LocalProcessSpawner):
     most_processes = Integer(1024, config=True, help="Processes and threads of one lab")
     most_file_mb = Integer(4096, config=True, help="The largest file a lab may write")
 
+    walled = False
     granted: Spec | None = None
     said: deque[str]
 
@@ -65,6 +66,7 @@ class LabSpawner(LocalProcessSpawner):
             self.proc = subprocess.Popen(  # noqa: S603
                 self.command(self.granted),
                 env=self.get_env(),
+                cwd="/" if self.walled else self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=speaking,
                 stderr=subprocess.STDOUT,
@@ -153,8 +155,6 @@ class LabSpawner(LocalProcessSpawner):
             raise web.HTTPError(403, f"The lab's home cannot be written: {error.strerror}") from error
         if written:
             self.log.info("%s: %i lesson files are new", self._log_name, len(written))
-
-    walled = False
 
     async def _wait_until_it_answers(self) -> None:
         """Wait here, in short steps, since the hub's own waiting grows longer with every look."""

@@ -43,7 +43,17 @@ def watch(lab: subprocess.Popen[bytes], hub: int) -> int:
     while os.getppid() == hub:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return lab.wait(SECONDS_BETWEEN_LOOKS)
+        bury_orphans(lab)
     return 1
+
+
+def bury_orphans(lab: subprocess.Popen[bytes]) -> None:
+    """Take note of the end of those we adopted; the lab's own end is for `watch`."""
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid != lab.pid:
+            os.waitpid(ended.si_pid, 0)
 
 
 def end_all(lab: subprocess.Popen[bytes]) -> None:

@@ -1,5 +1,6 @@
 """A real JupyterHub for the tests of its client, its configuration and its walls."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -39,6 +40,11 @@ def eventually(look: Callable[[], Found], seconds: float = 30) -> Found:
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.05)
     return found
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that run. One that has ended and waits for its parent to look is no longer running."""
+    return [found for found in processes if found.is_running() and found.status() != psutil.STATUS_ZOMBIE]
 
 
 def free_ports(count: int) -> list[int]:
@@ -161,7 +167,16 @@ class Campus:
         """The hub and everything it started."""
         assert self.process
         hub = psutil.Process(self.process.pid)
-        return [hub, *hub.children(recursive=True)]
+        return alive([hub, *hub.children(recursive=True)])
+
+    def processes_of(self, server: str) -> list[psutil.Process]:
+        """Whatever runs of this lab, wherever it hangs by now: all of it has the lab's environment."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("JUPYTERHUB_SERVER_NAME") == server:
+                    found.append(process)
+        return alive(found)
 
     def lab(self, user: str, server: str, **spec: object) -> str:
         """Order a lab, start it, and wait until it is ready; its address."""

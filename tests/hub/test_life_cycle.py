@@ -54,10 +54,12 @@ def test_a_server_lives_from_order_to_oblivion(campus: Campus) -> None:
     assert state(hub, user, server) == "running"
     assert campus.platform.asked.count((user, server)) == 1
 
+    assert campus.processes_of(server)
     hub.stop(user, server)
     assert state(hub, user, server) in ("stopping", "stopped")
     hub.stop(user, server)
     eventually(lambda: state(hub, user, server) == "stopped")
+    eventually(lambda: not campus.processes_of(server))
     eventually(lambda: campus.platform.ended.count((user, server)) == 1)
 
     hub.remove(user, server)
@@ -73,6 +75,7 @@ def test_a_running_server_is_removed_in_one_go(campus: Campus) -> None:
     campus.client.remove(user, server)
 
     eventually(lambda: campus.client.server(user, server) is None)
+    eventually(lambda: not campus.processes_of(server))
 
 
 def test_a_start_that_is_interrupted_ends_stopped(campus: Campus) -> None:
@@ -84,7 +87,7 @@ def test_a_start_that_is_interrupted_ends_stopped(campus: Campus) -> None:
     campus.client.stop(user, server)
 
     eventually(lambda: state(campus.client, user, server) == "stopped")
-    assert not [process for process in campus.processes() if server in " ".join(process.cmdline())]
+    eventually(lambda: not campus.processes_of(server))
 
 
 def test_active_servers_come_in_pages(campus: Campus) -> None:
@@ -110,12 +113,13 @@ def test_active_servers_come_in_pages(campus: Campus) -> None:
 def test_a_lab_that_dies_is_noticed_and_told(campus: Campus) -> None:
     user, server = name_of_user(), name_of_server()
     campus.lab(user, server)
-    [lab] = [process for process in campus.processes()[0].children() if server in " ".join(process.cmdline())]
+    processes = campus.processes_of(server)
 
-    lab.kill()
+    min(processes, key=lambda process: process.create_time()).kill()
 
     eventually(lambda: state(campus.client, user, server) == "stopped")
     eventually(lambda: (user, server) in campus.platform.ended)
+    eventually(lambda: not campus.processes_of(server))
 
 
 def test_users_are_listed_and_forgotten(campus: Campus) -> None:

@@ -17,7 +17,7 @@ import pytest
 import websocket
 from aiohttp import WSMsgType, web
 
-from tests.hub.conftest import eventually, free_ports
+from tests.hub.conftest import alive, eventually, free_ports
 
 PROXY = Path(__file__).parents[2] / "deploy" / "hub" / "labproxy.py"
 MEGABYTE = 1 << 20
@@ -331,4 +331,4 @@ def test_the_proxy_ends_with_the_hub_that_started_it() -> None:
         hub.wait()
         hub.stdout.close()
 
-    eventually(lambda: not proxy.is_running() or proxy.status() == psutil.STATUS_ZOMBIE, 5)
+    eventually(lambda: not alive([proxy]), 5)
