@@ -204,9 +204,7 @@ def _place(run: CourseRun, person_id: UUID, pool_id: UUID | None) -> Enrollment:
     ).returning(Enrollment.id)
     placed = db.session.scalar(upsert)
     if placed is None:
-        if pool_id is not None:
-            _give_back(pool_id)
-        raise AlreadyEnrolled
+        raise AlreadyEnrolled  # and with the transaction, the seat just taken goes back
     return db.session.scalars(
         select(Enrollment).where(Enrollment.id == placed).execution_options(populate_existing=True)
     ).one()
