@@ -27,7 +27,7 @@ doctor: install ## say what is missing or wrong here, and how to mend it
 	@$(BIN)/chancai doctor
 
 bench: install-dev ## measure, and write docs/benchmarks.md
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(ONLY)
 
 translations: install-dev ## collect the texts into the catalogs and say what is to be translated
 	$(BIN)/chancai translations update

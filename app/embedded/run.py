@@ -102,8 +102,8 @@ class Campus:
         env = self._platform_env(url)
         with self.console.step("Tables are up to date"):
             self.supervisor.run("migrate", _chancai("db", "upgrade"), env=env)
+        worker, web = self._start_worker(env), self._start_web(env)  # they load while the demo is made
         sign_ins = self._load_demo(env) if self.plan.with_demo else []
-        worker, web = self._start_worker(env), self._start_web(env)
         with self.console.step(f"Labs answer at {self.addresses.labs_url}"):
             self._wait_for_answer(hub, f"http://127.0.0.1:{self.addresses.hub}/hub/health")
             self._wait_for_answer(hub, f"http://127.0.0.1:{self.addresses.labs}/hub/health")
