@@ -87,6 +87,8 @@ def bearer(request: Request) -> str | None:
 
 def _load(request: Request) -> SignedIn | None:
     """Never raises: the refusal of a token is kept for `_refuse_token`, since error pages ask for the visitor too."""
+    if g.get("offline"):  # the database is away, and the page that says so must not ask it
+        return None
     secret = bearer(request) if request.path.startswith(API) else None
     if secret is not None:
         return _from_token(secret)

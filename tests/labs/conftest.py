@@ -10,8 +10,7 @@ from flask import Flask
 from accounts.models import Person
 from app.db import db, transaction
 from app.jobs import run_job
-from labs import queries
-from labs.models import Budget, Center, Flavor, LabSession, LabTemplate
+from labs.models import Budget, Center, Flavor, LabSession, LabTemplate, Purse
 from labs.services import sessions
 from tests.fakes import FakeHub
 from tests.make import Make, as_actor
@@ -29,6 +28,9 @@ class Campus:
     template: LabTemplate
     budget: Budget
     student: Person
+
+    def __post_init__(self) -> None:
+        self.budget_id = self.budget.id
 
     def launch(self, minutes: int = 60, **changes: Any) -> LabSession:
         who = changes.pop("who", self.student)
@@ -68,7 +70,7 @@ class Campus:
     def purse(self) -> tuple[int, int, int]:
         """(available, held, used) of the budget."""
         db.session.expire_all()
-        purse = queries.budget(self.budget.id).purse
+        purse = db.session.get_one(Purse, self.budget_id)
         return purse.available, purse.held, purse.used
 
 
