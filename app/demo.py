@@ -6,11 +6,11 @@ from datetime import timedelta
 from uuid import UUID
 
 import click
-import courses.demo
 from flask import Flask
 from flask.cli import AppGroup
 from sqlalchemy import select
 
+import courses.demo
 from accounts.models import Partner, PartnerKind, Person
 from accounts.services import memberships, notices, partners, people, platform_roles
 from app import clock

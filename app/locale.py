@@ -67,7 +67,7 @@ def credits_text(micro: int | None, digits: int = 2) -> str:
         return "–"
     value = micro / MICRO
     if micro and abs(value) < 10**-digits:
-        return ("<" if micro > 0 else ">-") + format_decimal(10**-digits, format=f"0.{'0' * digits}")
+        return ("<" if micro > 0 else ">-") + str(format_decimal(10**-digits, format=f"0.{'0' * digits}"))
     return str(format_decimal(value, format=f"#,##0.{'#' * digits}"))
 
 
@@ -78,11 +78,11 @@ def duration(seconds: float | None) -> str:
     seconds = max(0, int(seconds))
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if seconds < 60:
-        return gettext("%(n)s s", n=seconds)
+        return str(gettext("%(n)s s", n=seconds))
     if hours < 1:
-        return gettext("%(n)s min", n=minutes)
+        return str(gettext("%(n)s min", n=minutes))
     if days < 1:
-        return gettext("%(h)s h %(m)s min", h=hours, m=f"{minutes % 60:02d}")
+        return str(gettext("%(h)s h %(m)s min", h=hours, m=f"{minutes % 60:02d}"))
     return str(ngettext("%(num)s day %(h)s h", "%(num)s days %(h)s h", days, h=hours % 24))
 
 

@@ -97,7 +97,7 @@ def _template(campus: Campus, teacher: Actor, course: Course, unit: Mapping[str,
 
 
 def _run(campus: Campus, actor: Actor, course: Course, plan: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    dates = {name: _day(run[name]) for name in ("starts_at", "ends_at", "enroll_from_at", "enroll_until_at")}
+    dates: dict[str, Any] = {name: _day(run[name]) for name in ("starts_at", "ends_at", "enroll_from_at", "enroll_until_at")}
     slug, title_zh, title_en = _term(dates["starts_at"])
     row = runs.open_run(
         campus.acting(plan["teacher"]),
@@ -130,7 +130,7 @@ def _term(starts_at: datetime) -> tuple[str, str, str]:
     return f"{year}-spring", f"{year} 年春季学期", f"Spring {year}"
 
 
-def _pairs(plan: Mapping[str, Any], *names: str) -> dict[str, str]:
+def _pairs(plan: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {f"{name}_{language}": plan[f"{name}_{language}"] for name in names for language in ("zh", "en")}
 
 

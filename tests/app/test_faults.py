@@ -69,7 +69,8 @@ def test_a_connection_that_breaks_in_the_middle_is_503_and_the_next_request_work
     with db.engine.connect() as other:
         other.execute(
             sa.text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
         )
     db.session.rollback()
