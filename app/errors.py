@@ -80,7 +80,7 @@ class TooMany(DomainError):
     advice = _("Wait a moment and try again.")
 
     def __init__(self, detail: str | LazyString | None = None, *, retry_after: int, **members: object) -> None:
-        super().__init__(detail, **{"retry_after": retry_after} | members)
+        super().__init__(detail, remedies=(), retry_after=retry_after, **members)
         self.retry_after = retry_after
 
 
@@ -92,5 +92,5 @@ class Unavailable(DomainError):
     advice = _("Nothing was changed. Try again in a moment.")
 
     def __init__(self, detail: str | LazyString | None = None, *, retry_after: int = 5, **members: object) -> None:
-        super().__init__(detail, **{"retry_after": retry_after} | members)
+        super().__init__(detail, remedies=(), retry_after=retry_after, **members)
         self.retry_after = retry_after

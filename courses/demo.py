@@ -97,7 +97,8 @@ def _template(campus: Campus, teacher: Actor, course: Course, unit: Mapping[str,
 
 
 def _run(campus: Campus, actor: Actor, course: Course, plan: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    dates: dict[str, Any] = {name: _day(run[name]) for name in ("starts_at", "ends_at", "enroll_from_at", "enroll_until_at")}
+    names = ("starts_at", "ends_at", "enroll_from_at", "enroll_until_at")
+    dates: dict[str, Any] = {name: _day(run[name]) for name in names}
     slug, title_zh, title_en = _term(dates["starts_at"])
     row = runs.open_run(
         campus.acting(plan["teacher"]),
