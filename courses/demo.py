@@ -97,9 +97,8 @@ def _template(campus: Campus, teacher: Actor, course: Course, unit: Mapping[str,
 
 
 def _run(campus: Campus, actor: Actor, course: Course, plan: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    names = ("starts_at", "ends_at", "enroll_from_at", "enroll_until_at")
-    dates: dict[str, Any] = {name: _day(run[name]) for name in names}
-    slug, title_zh, title_en = _term(dates["starts_at"])
+    starts_at = _day(run["starts_at"])
+    slug, title_zh, title_en = _term(starts_at)
     row = runs.open_run(
         campus.acting(plan["teacher"]),
         course.id,
@@ -111,7 +110,10 @@ def _run(campus: Campus, actor: Actor, course: Course, plan: Mapping[str, Any], 
         member_cap_micro=run["credits_each"] * MICRO,
         seats={campus.partners[slug].id if slug != "shared" else None: cap for slug, cap in run["seats"].items()},
         teacher_ids=[campus.people[key].id for key in (plan["teacher"], *run.get("co_teachers", ()))],
-        **dates,
+        starts_at=starts_at,
+        ends_at=_day(run["ends_at"]),
+        enroll_from_at=_day(run["enroll_from_at"]),
+        enroll_until_at=_day(run["enroll_until_at"]),
     )
     for key in run.get("assistants", ()):
         runs.appoint(actor, row.id, campus.people[key].id, TeachingRole.ASSISTANT)

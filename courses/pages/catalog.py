@@ -23,7 +23,7 @@ class Card:
     course: Course
     run: CourseRun | None
     phase: str | None
-    seats_free: int
+    seats_free: int  # for this reader
 
 
 @blp.get("/courses")
@@ -85,4 +85,6 @@ def _card(actor: Actor, course: Course, runs: list[CourseRun]) -> Card:
     run = ranked[0] if ranked else None
     if run is None:
         return Card(course, None, None, 0)
-    return Card(course, run, queries.phase(run, at), queries.seats_free(policy.pools_for(actor, run)))
+    free = queries.seats_free(policy.pools_for(actor, run))
+    is_offered = run.takes_enrollments(at) and free > 0
+    return Card(course, run, "enrolling" if is_offered else queries.phase(run, at), free)

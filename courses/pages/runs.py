@@ -131,6 +131,7 @@ def _view(run_id: UUID) -> dict[str, Any]:
         "run": run,
         "phase": queries.phase(run, at),
         "units": queries.units(run.version_id),
+        "pools": sorted(run.pools, key=lambda pool: (pool not in pools, pool.partner_id is None, pool.id)),
         "mine": mine if mine is not None and mine.is_current else None,
         "place": queries.place(mine) if mine else None,
         "waiting": queries.waiting_count(run_id),
@@ -140,7 +141,6 @@ def _view(run_id: UUID) -> dict[str, Any]:
         "can_withdraw": mine is not None and mine.is_current and mine.state != "completed" and not run.has_ended(at),
         "can_study": policy.may_study(actor, run, mine),
         "can_teach": policy.may_see_class(actor, run),
-        "lab_minutes": sum(one.minutes_estimate for one in queries.units(run.version_id) if one.is_lab),
     }
 
 
