@@ -4,19 +4,19 @@ Pages are found as people find them: by links, from the home page on, one page f
 looked at without anybody adding it to a list.
 """
 
-import re
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
+from tests.browser import steps
+from tests.browser.conftest import PATIENCE
 from tests.campus import Campus
 
 LANGUAGES = ("zh_CN", "en")
@@ -24,9 +24,14 @@ THEMES = ("light", "dark")
 WIDTHS = (1280, 360)
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 RULES: dict[str, Any] = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
-NO_PAGES = {"assets", "lab_pages.open_lab", "api-docs.openapi_json"}  # files, and the way out to the lab
-
-STRANGER = "stranger"
+NO_PAGES = {
+    "labs.open_lab",  # leads to the lab, on another host
+    "labs.status",  # parts of pages, which htmx asks for
+    "teaching.live",
+    "labs.budget_csv",  # files
+    "teaching.export",
+}
+NOT_FOR_EYES = ("/api/v1", "/static/", "/oauth", "/internal", "/.well-known", "/healthz", "/readyz")
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,6 @@ class Tour:
     barriers: list[Finding] = field(default_factory=list)  # found by axe
     overflows: list[Finding] = field(default_factory=list)
     complaints: list[Finding] = field(default_factory=list)  # of the browser: errors, refused by CSP
-    untranslated: list[Finding] = field(default_factory=list)
 
 
 class Guide:
@@ -65,6 +69,7 @@ class Guide:
 
     def __init__(self, app: Flask, campus: Campus, context: BrowserContext) -> None:
         self.routes = app.url_map.bind("localhost")
+        self.pages = page_routes(app)
         self.base = campus.platform_url
         self.page = context.new_page()
         self.context = context
@@ -135,7 +140,7 @@ class Guide:
             endpoint, _values = self.routes.match(urlsplit(path).path, method="GET")
         except (HTTPException, RequestRedirect):
             return f"no route: {path}"
-        return None if endpoint in NO_PAGES else str(endpoint)
+        return str(endpoint) if endpoint in self.pages else None
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -145,30 +150,24 @@ class Guide:
         self.tour.complaints.append(Finding(self.at.path, self.at.look, text))
 
 
-def sign_in(page: Page, campus: Campus, person: dict[str, Any]) -> None:
-    page.goto(f"{campus.platform_url}/sign-in")
-    page.locator("#email").fill(person["login"])
-    page.locator("#password").fill(person["password"])
-    page.locator("#password").press("Enter")
-    page.wait_for_url(re.compile(re.escape(campus.platform_url) + r"/(?!sign-in)"))
-
-
-def lead(app: Flask, campus: Campus, browser: Browser, person: dict[str, Any] | None) -> Tour:
+def lead(app: Flask, campus: Campus, browser: Browser, key: str | None) -> Tour:
     """Walk over every page as this person; None is somebody who has not signed in."""
     context = browser.new_context(locale="zh-CN", timezone_id="Asia/Shanghai")
+    context.set_default_timeout(PATIENCE)
     try:
-        if person is not None:
+        if key is not None:
             page = context.new_page()
-            sign_in(page, campus, person)
+            steps.sign_in(page, campus, key)
             page.close()
         return Guide(app, campus, context).lead()
     finally:
         context.close()
 
 
-def page_routes(app: Flask) -> Iterator[str]:
+def page_routes(app: Flask) -> set[str]:
     """Every route that shows a page."""
-    for rule in app.url_map.iter_rules():
-        is_page = not rule.rule.startswith(("/api/", "/static/", "/oauth", "/internal", "/.well-known", "/healthz", "/readyz"))
-        if "GET" in (rule.methods or ()) and (is_page or rule.rule == "/api/docs") and rule.endpoint not in NO_PAGES:
-            yield str(rule.endpoint)
+    return {
+        str(rule.endpoint)
+        for rule in app.url_map.iter_rules()
+        if "GET" in (rule.methods or ()) and not rule.rule.startswith(NOT_FOR_EYES) and rule.endpoint not in NO_PAGES
+    }

@@ -1,0 +1,52 @@
+"""Every page, as everybody, in both languages, light and dark, wide and narrow: nothing in anybody's way."""
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser
+
+from tests.browser import steps, tour
+from tests.browser.tour import Finding, Tour
+from tests.campus import Campus
+
+pytestmark = [pytest.mark.campus, pytest.mark.browser]
+
+PEOPLE = (None, "amira", "zhang.min", "zhou.ting", "he.jing", "gao.yuan")
+
+
+@pytest.fixture(scope="module")
+def past(browser: Browser, campus: Campus) -> None:
+    """Somebody has used a lab, so that no page is empty."""
+    with steps.another(browser, campus, "amira") as page:
+        steps.go_to_lab_unit(page, campus)
+        lab = steps.launch(page)
+        steps.arrive_in_jupyterlab(page, campus)
+        steps.stop(page, lab)
+
+
+@pytest.fixture(scope="module")
+def tours(app: Flask, campus: Campus, browser: Browser, past: None) -> dict[str | None, Tour]:
+    return {key: tour.lead(app, campus, browser, key) for key in PEOPLE}
+
+
+def all_of(tours: dict[str | None, Tour], name: str) -> str:
+    """What was found, each thing once, to be read."""
+    found: list[Finding] = [one for walk in tours.values() for one in getattr(walk, name)]
+    return "\n".join(sorted({str(one) for one in found}))
+
+
+def test_every_page_can_be_reached_by_links(app: Flask, tours: dict[str | None, Tour]) -> None:
+    seen = {route for walk in tours.values() for route in walk.seen}
+
+    assert tour.page_routes(app) - seen == set()
+
+
+def test_no_page_puts_up_a_barrier(tours: dict[str | None, Tour]) -> None:
+    assert all_of(tours, "barriers") == ""
+
+
+def test_no_page_scrolls_sideways(tours: dict[str | None, Tour]) -> None:
+    assert all_of(tours, "overflows") == ""
+
+
+def test_the_browser_has_nothing_to_complain_about(tours: dict[str | None, Tour]) -> None:
+    assert all_of(tours, "complaints") == ""
