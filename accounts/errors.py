@@ -79,6 +79,35 @@ class AlreadyMember(Conflict):
     advice = _("Load the page again to see the list of people.")
 
 
+class SignOnFailed(SignInRequired):
+    """Says to people only that it failed; the log says why."""
+
+    code = "sign-on-failed"
+    title = _("Your partner's sign-in did not prove who you are")
+    advice = _("Start again from our sign-in page. An old or copied link does not work, and each way back works once.")
+
+
+class IdentityUnknown(SignInRequired):
+    code = "identity-unknown"
+    title = _("We do not know this sign-in yet")
+    advice = _(
+        "If you have an account here, sign in with it and connect the two on your profile page. "
+        "If your partner invited you, use the code first."
+    )
+
+
+class IdentityTaken(Conflict):
+    code = "identity-taken"
+    title = _("This sign-in belongs to another account")
+    advice = _("Sign out, and sign in through your partner to reach that account.")
+
+
+class ProviderTaken(Conflict):
+    code = "provider-taken"
+    title = _("This partner or this issuer has a sign-on already")
+    advice = _("Disconnect the other one first.")
+
+
 class InvitationUnknown(NotFound):
     code = "invitation-unknown"
     title = _("This code is not valid")

@@ -80,6 +80,33 @@ class Membership(Entity):
     partner: Mapped[Partner] = relationship(lazy="joined", innerjoin=True)
 
 
+class IdentityProvider(Entity):
+    """Where the people of a partner sign in at home: an OpenID Connect provider."""
+
+    __tablename__ = "identity_provider"
+
+    partner_id: Mapped[UUID] = mapped_column(ForeignKey(Partner.id), unique=True)
+    issuer: Mapped[str] = mapped_column(unique=True)
+    client_id: Mapped[str]
+    sealed_client_secret: Mapped[str]
+    creates_accounts: Mapped[bool]  # whoever signs in there for the first time becomes a member here
+    role: Mapped[MemberRole]  # what they become
+    is_active: Mapped[bool] = mapped_column(default=True)
+
+    partner: Mapped[Partner] = relationship(lazy="joined", innerjoin=True)
+
+
+class Identity(Entity):
+    """What an identity provider calls a person. Issuer and subject identify; a name or an e-mail never does."""
+
+    __tablename__ = "identity"
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+    person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id), index=True)
+    issuer: Mapped[str]
+    subject: Mapped[str]
+
+
 class Invitation(Entity):
     """A role at a partner that waits for somebody: whoever brings the code takes it, once."""
 

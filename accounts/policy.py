@@ -45,3 +45,8 @@ def may_hold_tokens(actor: Actor) -> bool:
 def needs_second_factor(actor: Actor) -> bool:
     """Whoever may harm everybody proves more than a password."""
     return actor.may_operate
+
+
+def may_connect_providers(actor: Actor) -> bool:
+    """Whoever connects an identity provider decides who may say who somebody is."""
+    return actor.is_administrator and actor.scopes is None

@@ -12,6 +12,8 @@ from sqlalchemy.orm import contains_eager
 from accounts.errors import AccountClosed, TokenExpired, TokenUnknown
 from accounts.models import (
     AccessToken,
+    Identity,
+    IdentityProvider,
     Invitation,
     Membership,
     Notice,
@@ -152,6 +154,28 @@ def invitations(partner_id: UUID) -> Select[Invitation]:
         )
         .order_by(Invitation.created_at.desc(), Invitation.id.desc())
     )
+
+
+def identity_providers() -> list[IdentityProvider]:
+    """Where people can sign in at home, by partner."""
+    statement = select(IdentityProvider).where(IdentityProvider.is_active).join(IdentityProvider.partner)
+    return list(db.session.scalars(statement.order_by(Partner.slug)))
+
+
+def identity_provider(slug: str) -> IdentityProvider:
+    statement = select(IdentityProvider).join(IdentityProvider.partner)
+    found = db.session.scalar(statement.where(Partner.slug == slug, IdentityProvider.is_active))
+    if found is None:
+        raise NotFound
+    return found
+
+
+def identity(issuer: str, subject: str) -> Identity | None:
+    return db.session.scalar(select(Identity).where(Identity.issuer == issuer, Identity.subject == subject))
+
+
+def identities(person_id: UUID) -> list[Identity]:
+    return list(db.session.scalars(select(Identity).where(Identity.person_id == person_id).order_by(Identity.issuer)))
 
 
 def memberships(person_id: UUID) -> list[Membership]:

@@ -1,5 +1,14 @@
 """The pages of accounts, one module for each place: sign-in, profile, notices, a partner's people, OpenID Connect."""
 
-from accounts.pages import claim, notices, oidc, partners, profile, second_factor, sign_in
+from accounts.pages import claim, home_sign_in, notices, oidc, partners, profile, second_factor, sign_in
 
-BLUEPRINTS = (claim.blp, sign_in.blp, profile.blp, second_factor.blp, notices.blp, partners.blp, oidc.blp)
+BLUEPRINTS = (
+    claim.blp,
+    home_sign_in.blp,
+    sign_in.blp,
+    profile.blp,
+    second_factor.blp,
+    notices.blp,
+    partners.blp,
+    oidc.blp,
+)

@@ -5,14 +5,17 @@ from uuid import UUID
 from flask import Blueprint, current_app, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from werkzeug.exceptions import BadRequest
 
 from accounts import policy, queries
+from accounts.errors import ProviderTaken
 from accounts.models import Partner
-from accounts.services import invitations
+from accounts.services import home_sign_in, invitations
 from app.access import MemberRole, current_actor, signed_in
 from app.db import db, transaction
-from app.errors import Invalid, NotFound
+from app.errors import DomainError, Invalid, NotFound
 from app.paging import page_of
+from app.problems import status_of
 
 blp = Blueprint("partners", __name__, url_prefix="/partners/<slug>", template_folder="../templates")
 
@@ -56,6 +59,63 @@ def take_back(slug: str, invitation_id: UUID) -> ResponseReturnValue:
         invitations.take_back(current_actor(), invitation_id)
     flash(_("The invitation is taken back."), "success")
     return redirect(url_for(".show_people", slug=slug), 303)
+
+
+@blp.get("/sign-on")
+@signed_in
+def show_sign_on(slug: str) -> ResponseReturnValue:
+    """Where the partner's people sign in at home; for the platform's administrators."""
+    return _sign_on_page(slug)
+
+
+@blp.post("/sign-on")
+@signed_in
+def connect_provider(slug: str) -> ResponseReturnValue:
+    """Connect the partner's identity provider."""
+    form = request.form
+    if form.get("role") not in set(MemberRole):
+        raise BadRequest
+    try:
+        with transaction():
+            home_sign_in.connect(
+                current_actor(),
+                slug=slug,
+                issuer=form.get("issuer", "").strip(),
+                client_id=form.get("client_id", "").strip(),
+                client_secret=form.get("client_secret", "").strip(),
+                creates_accounts="creates_accounts" in form,
+                role=MemberRole(form["role"]),
+            )
+    except (Invalid, ProviderTaken) as refusal:
+        return _sign_on_page(slug, refusal)
+    flash(_("The sign-on is connected."), "success")
+    return redirect(url_for(".show_sign_on", slug=slug), 303)
+
+
+@blp.post("/sign-on/disconnect")
+@signed_in
+def disconnect_provider(slug: str) -> ResponseReturnValue:
+    """Close that way in."""
+    with transaction():
+        home_sign_in.disconnect(current_actor(), slug)
+    flash(_("The sign-on is disconnected."), "success")
+    return redirect(url_for(".show_sign_on", slug=slug), 303)
+
+
+def _sign_on_page(slug: str, refusal: DomainError | None = None) -> ResponseReturnValue:
+    partner = queries.partner(slug)
+    if not policy.may_connect_providers(current_actor()):
+        raise NotFound
+    page = render_template(
+        "accounts/sign_on.html",
+        partner=partner,
+        provider=next((p for p in queries.identity_providers() if p.partner_id == partner.id), None),
+        roles=[role for role in MemberRole if role is not MemberRole.ADMINISTRATOR],
+        back=current_app.extensions["settings"].platform_url + url_for("home_sign_in.arrive"),
+        refusal=refusal,
+        form=request.form,
+    )
+    return make_response(page, status_of(type(refusal)) if refusal else 200)
 
 
 def _partner(slug: str) -> Partner:

@@ -119,6 +119,8 @@ def _page(
         person=queries.person(person_id),
         memberships=queries.memberships(person_id),
         tokens=queries.tokens(person_id),
+        identities=queries.identities(person_id),
+        providers=queries.identity_providers(),
         second_factor=queries.second_factor(person_id),
         sign_ins=queries.live_sign_ins(person_id),
         this_sign_in=current_user.sign_in_id,

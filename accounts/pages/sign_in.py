@@ -33,7 +33,7 @@ def show() -> ResponseReturnValue:
     way_back = local_path(request.args.get("next"))
     if current_user.is_authenticated:
         return redirect(way_back)
-    return _form(way_back)
+    return form(way_back)
 
 
 @blp.post("/sign-in")
@@ -47,21 +47,12 @@ def enter() -> ResponseReturnValue:
             attempts.count(email, request.remote_addr)
         person = signing_in.check_password(email, password)
     except (WrongCredentials, AccountClosed) as refusal:
-        return _form(way_back, email, refusal, 401)
+        return form(way_back, email, refusal, 401)
     except TooManyAttempts as refusal:
-        return _form(way_back, email, refusal, 429)
-    factor = queries.second_factor(person.id)
-    is_asked = factor is not None and factor.confirmed_at is not None
-    must_begin = not is_asked and _is_required() and policy.needs_second_factor(queries.actor(person.id))
+        return form(way_back, email, refusal, 429)
     with transaction():
         attempts.forgive(email, request.remote_addr)
-        if must_begin:
-            second_factor.begin(person.id)
-    if is_asked or must_begin:
-        _go_half_way(person, way_back)
-        return redirect(url_for(".show_code"), 303)
-    open_session(person)
-    return redirect(way_back, 303)
+    return go_on(person, way_back)
 
 
 @blp.get("/sign-in/code")
@@ -143,6 +134,21 @@ def _half_way() -> _HalfWay | None:
     return _HalfWay(person, factor, local_path(kept["way_back"]))
 
 
+def go_on(person: Person, way_back: str) -> ResponseReturnValue:
+    """The first factor was right: ask for the second one where there is one or must be, else begin the session."""
+    factor = queries.second_factor(person.id)
+    is_asked = factor is not None and factor.confirmed_at is not None
+    must_begin = not is_asked and _is_required() and policy.needs_second_factor(queries.actor(person.id))
+    if must_begin:
+        with transaction():
+            second_factor.begin(person.id)
+    if is_asked or must_begin:
+        _go_half_way(person, way_back)
+        return redirect(url_for("sign_in.show_code"), 303)
+    open_session(person)
+    return redirect(way_back, 303)
+
+
 def open_session(person: Person) -> None:
     """Begin anew: nothing from before the sign-in goes on, so nobody can plant a session."""
     before = session.get(SESSION_KEY)
@@ -169,9 +175,14 @@ def _retry_after(refusal: DomainError | None) -> dict[str, str]:
     return {"Retry-After": str(refusal.retry_after)} if isinstance(refusal, TooManyAttempts) else {}
 
 
-def _form(way_back: str, email: str = "", refusal: DomainError | None = None, status: int = 200) -> ResponseReturnValue:
-    demo_people = current_app.extensions.get("demo_people", ())
+def form(way_back: str, email: str = "", refusal: DomainError | None = None, status: int = 200) -> ResponseReturnValue:
+    """The sign-in page, with what was wrong the last time."""
     page = render_template(
-        "accounts/sign_in.html", way_back=way_back, email=email, refusal=refusal, demo_people=demo_people
+        "accounts/sign_in.html",
+        way_back=way_back,
+        email=email,
+        refusal=refusal,
+        demo_people=current_app.extensions.get("demo_people", ()),
+        providers=queries.identity_providers(),
     )
     return make_response(page, status, _retry_after(refusal))

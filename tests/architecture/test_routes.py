@@ -40,6 +40,8 @@ def test_only_these_routes_are_open_to_everyone(app):
         "courses-api.show_course",
         "courses.index",
         "courses.show",
+        "home_sign_in.arrive",
+        "home_sign_in.depart",
         "oidc.authorize",
         "oidc.configuration",
         "oidc.keys",
