@@ -1,10 +1,13 @@
 """Is the database of DATABASE_URL there? Asked once, plainly, before anything is started on it."""
 
 import psycopg
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.embedded.errors import CannotStart
+from app.embedded.var import CHECKOUT
 
 SHAPE = "postgresql+psycopg://user:password@host:5432/database"
 OLDEST = 150000  # PostgreSQL 15, as libpq counts versions
@@ -23,9 +26,8 @@ def parsed(url: str) -> URL:
 def check(url: str) -> str:
     """The server's version, or a sentence on why it cannot be reached; never with the password."""
     target = parsed(url)
-    conninfo = target.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
-        with psycopg.connect(conninfo, connect_timeout=5) as connection:
+        with psycopg.connect(_conninfo(target), connect_timeout=5) as connection:
             version = connection.info.server_version
     except psycopg.Error as problem:
         raise CannotStart(
@@ -35,6 +37,20 @@ def check(url: str) -> str:
     if version < OLDEST:
         raise CannotStart(f"The database {_shown(target)} is PostgreSQL {version // 10000}; Chancai needs 15 or newer.")
     return f"{version // 10000}.{version % 10000}"
+
+
+def is_current(url: str) -> bool:
+    """Whether the tables are at the newest migration; found out without loading the application."""
+    with psycopg.connect(_conninfo(parsed(url)), connect_timeout=5) as connection:
+        exists = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
+        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if exists == (True,) else []
+    migrations = Config()
+    migrations.set_main_option("script_location", str(CHECKOUT / "migrations"))
+    return {row[0] for row in rows} == set(ScriptDirectory.from_config(migrations).get_heads())
+
+
+def _conninfo(target: URL) -> str:
+    return target.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _shown(target: URL) -> str:

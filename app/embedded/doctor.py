@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import psycopg
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from packaging.requirements import Requirement
 
 from app.embedded import account as accounts
@@ -228,12 +225,7 @@ def tables(var: Var, running: Running | None) -> Iterator[Finding]:
         return  # the embedded one, and it is not running
     version = database.check(url)
     yield Finding("database", Level.OK, f"PostgreSQL {version} answers")
-    conninfo = database.parsed(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(conninfo, connect_timeout=5) as connection:
-        exists = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
-        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if exists and exists[0] else []
-    newest = set(ScriptDirectory.from_config(_migrations()).get_heads())
-    if {row[0] for row in rows} == newest:
+    if database.is_current(url):
         yield Finding("tables", Level.OK, "at the newest migration")
     else:
         yield Finding("tables", Level.ERROR, "not at the newest migration", "Run `chancai db upgrade`.")
@@ -246,12 +238,6 @@ def _examined(what: str, check: Callable[[], Iterable[Finding]]) -> list[Finding
         return [Finding(what, Level.ERROR, str(problem))]
     except Exception as problem:  # a doctor who faints helps nobody
         return [Finding(what, Level.ERROR, f"could not be examined: {type(problem).__name__}: {problem}")]
-
-
-def _migrations() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(CHECKOUT / "migrations"))
-    return config
 
 
 def _installed(name: str) -> str:

@@ -100,12 +100,12 @@ class Campus:
         hub = self._start_hub()
         url = self._start_database()
         env = self._platform_env(url)
-        with self.console.step("Tables are up to date"):
-            self.supervisor.run("migrate", _chancai("db", "upgrade"), env=env)
-        worker, web = self._start_worker(env), self._start_web(env)  # they load while the demo is made
+        self._update_tables(env)
+        web = self._start_web(env)  # it loads while the demo is made
         sign_ins = self._load_demo(env) if self.plan.with_demo else []
         with self.console.step(f"Labs answer at {self.addresses.labs_url}"):
             self._wait_for_answer(hub, f"http://127.0.0.1:{self.addresses.hub}/hub/health")
+            worker = self._start_worker(env)  # not before there is a hub to ask
             self._wait_for_answer(hub, f"http://127.0.0.1:{self.addresses.labs}/hub/health")
         with self.console.step("Worker is at work"):
             self.supervisor.wait_for(worker, lambda: worker.is_ready, ANSWERS_WITHIN)
@@ -150,6 +150,12 @@ class Campus:
             )
             step.title = f"PostgreSQL {self._wait_for_postgres(cluster, part)} on a socket in {cluster.socket}"
         return cluster.url()
+
+    def _update_tables(self, env: dict[str, str]) -> None:
+        with self.console.step("Tables are up to date"):
+            if not database.is_current(env["DATABASE_URL"]):
+                self.plan.var.forget_demo()  # a migration may have changed who there is
+                self.supervisor.run("migrate", _chancai("db", "upgrade"), env=env)
 
     def _wait_for_postgres(self, cluster: Cluster, part: Part) -> str:
         try:
@@ -213,8 +219,12 @@ class Campus:
         return self.supervisor.start("web", [sys.executable, "-m", "granian", *options, "app.wsgi:app"], env=env)
 
     def _load_demo(self, env: dict[str, str]) -> list[dict[str, Any]]:
+        known = self.plan.var.demo()
+        if known is not None and not self.plan.database_url:  # an outside database may be another one each time
+            return known
         with self.console.step("Demo campus is there"):
             said = self.supervisor.run("demo", _chancai("demo", "load", "--if-empty", "--json"), env=env)
+        self.plan.var.remember_demo(_sign_ins(said))
         return _sign_ins(said)
 
     def _wait_for_answer(self, part: Part, url: str) -> None:

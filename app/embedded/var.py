@@ -97,6 +97,20 @@ class Var:
         except (OSError, ValueError, TypeError):
             return None
 
+    def demo(self) -> list[dict[str, Any]] | None:
+        """The demo's sign-ins, if the database is known to have been looked at; so a start need not ask it again."""
+        try:
+            known: list[dict[str, Any]] = json.loads(self._demo.read_text())
+        except (OSError, ValueError):
+            return None
+        return known
+
+    def remember_demo(self, sign_ins: list[dict[str, Any]]) -> None:
+        write_private(self._demo, json.dumps(sign_ins, indent=2, ensure_ascii=False) + "\n")
+
+    def forget_demo(self) -> None:
+        self._demo.unlink(missing_ok=True)
+
     def end_leftovers(self) -> list[str]:
         """End what a start that was killed left behind; the names of the parts. Only for who has claimed the folder."""
         known = self.running()
@@ -107,6 +121,10 @@ class Var:
             guard.end_all([*guard.descendants(process.pid), process])
         self.forget()
         return list(left)
+
+    @property
+    def _demo(self) -> Path:
+        return self.path / "demo.json"
 
     @property
     def _state(self) -> Path:
