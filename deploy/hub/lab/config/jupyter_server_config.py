@@ -5,10 +5,7 @@ c = get_config()  # type: ignore[name-defined]  # noqa: F821  (given by traitlet
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"
-c.ServerApp.jpserver_extensions = {
-    "jupyter_lsp": False,
-    "notebook_shim": False,
-}  # jupyter_lsp asks npm, if there is one
+c.LanguageServerManager.autodetect = False  # would ask npm, where there is one, at every start
 c.ServerApp.open_browser = False
 c.ServerApp.terminals_enabled = True
 c.ServerApp.max_body_size = 1 << 30
