@@ -34,7 +34,7 @@ translations: install-dev ## collect the texts into the catalogs and say what is
 
 screenshots: install-dev ## take the pictures in docs/screenshots anew
 	@$(BIN)/python deploy/test_tools.py --fonts
-	SCREENSHOTS=docs/screenshots $(BIN)/pytest tests/browser -m browser
+	SCREENSHOTS=docs/screenshots $(BIN)/pytest -n0 tests/browser/test_journey.py
 
 install:
 	@python=$$(PYTHON="$(PYTHON)" sh deploy/find-python) && "$$python" deploy/bootstrap.py --venv $(VENV)

@@ -51,16 +51,38 @@ def page(context: BrowserContext) -> Page:
 
 
 @pytest.fixture
-def picture() -> Callable[[Page, str], None]:
-    """Keep a picture of the page in the folder SCREENSHOTS (`make screenshots`); otherwise do nothing."""
+def picture() -> Callable[..., None]:
+    """Keep a picture of the page in the folder SCREENSHOTS (`make screenshots`); otherwise do nothing.
+
+    With `chinese`, take it once more as a Chinese reader sees it, in the dark, and on a phone.
+    """
     folder = os.environ.get("SCREENSHOTS")
 
-    def take(page: Page, name: str) -> None:
-        if folder:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled")
+    def take(page: Page, name: str, chinese: bool = False) -> None:
+        if folder is None:
+            return
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled", full_page=True)
+        if chinese:
+            _take_in_chinese(page, Path(folder), name)
 
     return take
+
+
+def _take_in_chinese(page: Page, folder: Path, name: str) -> None:
+    def speak(language: str) -> None:
+        page.context.add_cookies([{"name": "language", "value": language, "url": page.url}])
+
+    speak("zh_CN")
+    other = page.context.new_page()
+    other.emulate_media(color_scheme="dark")
+    other.goto(page.url)
+    other.screenshot(path=folder / f"{name}-zh-dark.png", animations="disabled", full_page=True)
+    other.emulate_media(color_scheme="light")
+    other.set_viewport_size({"width": 390, "height": 844})
+    other.screenshot(path=folder / f"{name}-zh-phone.png", animations="disabled", full_page=True)
+    other.close()
+    speak("en")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

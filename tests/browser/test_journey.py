@@ -11,7 +11,7 @@ from tests.campus import Campus
 
 pytestmark = [pytest.mark.campus, pytest.mark.browser]
 
-Picture = Callable[[Page, str], None]
+Picture = Callable[..., None]
 
 
 def test_a_student_learns_in_a_real_lab_and_everybody_sees_their_part(
@@ -19,12 +19,12 @@ def test_a_student_learns_in_a_real_lab_and_everybody_sees_their_part(
 ) -> None:
     steps.in_english(page, campus)
     page.goto(campus.platform_url)
-    picture(page, "home")
+    picture(page, "home", chinese=True)
     steps.sign_in(page, campus, "li.na")
 
     # A course, a seat, the unit with the lab: price, what is left and the lease are said before anything is spent.
     page.goto(f"{campus.platform_url}/courses")
-    picture(page, "catalog")
+    picture(page, "catalog", chinese=True)
     steps.find_course(page, campus)
     steps.enroll(page)
     picture(page, "run")
@@ -33,7 +33,7 @@ def test_a_student_learns_in_a_real_lab_and_everybody_sees_their_part(
     expect(panel).to_contain_text("1 credit/h")
     expect(panel).to_contain_text("20 left of 20")
     expect(panel.get_by_label("Lease in minutes")).to_have_value("60")
-    picture(page, "launch")
+    picture(page, "launch", chinese=True)
 
     # Into JupyterLab: no second sign-in, and the notebook of the lesson is open.
     addresses: list[str] = []
@@ -49,18 +49,18 @@ def test_a_student_learns_in_a_real_lab_and_everybody_sees_their_part(
     # While it runs: the student's own page, the teacher's class, the operator's console, the partner's budget.
     page.goto(lab)
     expect(page.locator("#lab-status")).to_contain_text("Running")
-    picture(page, "lab")
+    picture(page, "lab", chinese=True)
     with steps.another(browser, campus, "zhang.min") as teacher:
         teacher.goto(f"{campus.platform_url}/teaching")
         teacher.get_by_role("row", name=re.compile(steps.COURSE)).get_by_role("link", name=re.compile("Class")).click()
         expect(teacher.get_by_role("row", name=re.compile("李娜"))).to_contain_text("Running")
-        picture(teacher, "class")
+        picture(teacher, "class", chinese=True)
     with steps.another(browser, campus, "he.jing") as operator:
         operator.goto(f"{campus.platform_url}/operations")
         expect(operator.locator("#sessions")).to_contain_text("李娜")
         expect(operator.get_by_role("row", name=re.compile("Hailan Computing Center"))).to_contain_text("answers")
         expect(operator.locator("#budgets")).to_contain_text(steps.COURSE)
-        picture(operator, "operations")
+        picture(operator, "operations", chinese=True)
 
     # Back on the platform: stop, and see what was charged, to the second.
     steps.stop(page, lab)
@@ -74,11 +74,11 @@ def test_a_student_learns_in_a_real_lab_and_everybody_sees_their_part(
     with steps.another(browser, campus, "zhou.ting") as administrator:
         administrator.goto(f"{campus.platform_url}/partners/haibin/budget")
         expect(administrator.get_by_role("row", name=re.compile("李娜")).first).to_contain_text(said)
-        picture(administrator, "partner-budget")
+        picture(administrator, "partner-budget", chinese=True)
 
     # The next day: the same files.
     page.goto(campus.platform_url)
-    picture(page, "dashboard")
+    picture(page, "dashboard", chinese=True)
     page.get_by_role("link", name=re.compile(f"^{steps.COURSE}")).first.click()
     steps.open_lab_unit(page)
     again = steps.launch(page)
