@@ -6,7 +6,7 @@ from uuid import UUID
 from flask_smorest import Blueprint
 from sqlalchemy import Select
 
-from accounts import policy, queries, schemas
+from accounts import policy, queries, schemas, trail
 from accounts.models import Membership, Notice, Partner, PersonalToken, SignIn
 from accounts.schemas import (
     MadeTokenSchema,
@@ -18,16 +18,21 @@ from accounts.schemas import (
     PartnerSchema,
     SignInSchema,
     TokenSchema,
+    TrailSchema,
+    TrailSearchSchema,
 )
 from accounts.services import notices, signing_in, tokens
+from accounts.trail import Search
 from app.access import current_actor, people_only, require_person, scope, signed_in
+from app.audit import AuditEntry
 from app.db import transaction
 from app.errors import NotFound
 from app.paging import Rows
 
 mine = Blueprint("me", __name__, url_prefix="/api/v1/me", description="The person who asks")
 partners = Blueprint("partners-api", __name__, url_prefix="/api/v1/partners", description="Partners and their people")
-BLUEPRINTS = (mine, partners)
+trails = Blueprint("trail-api", __name__, url_prefix="/api/v1/trail", description="Who did what to which row")
+BLUEPRINTS = (mine, partners, trails)
 
 
 @mine.get("")
@@ -121,6 +126,44 @@ def read_notice(notice_id: UUID) -> Notice:
     """Mark a notice as read."""
     with transaction():
         return notices.mark_read(current_actor(), notice_id)
+
+
+@mine.get("/trail")
+@signed_in
+@scope("accounts:read")
+@mine.arguments(TrailSearchSchema, location="query")
+@mine.response(200, TrailSchema(many=True))
+@mine.paginate(Rows)
+def list_my_trail(query: dict[str, Any]) -> Select[AuditEntry]:
+    """List what I did and what was done to my account, the latest first."""
+    return trail.of_person(require_person(current_actor()), Search(**query))
+
+
+@trails.get("")
+@signed_in
+@scope("accounts:read")
+@trails.arguments(TrailSearchSchema, location="query")
+@trails.response(200, TrailSchema(many=True))
+@trails.paginate(Rows)
+def list_trail(query: dict[str, Any]) -> Select[AuditEntry]:
+    """List all that was changed. For the platform's administrators."""
+    if not policy.may_see_trail(current_actor()):
+        raise NotFound
+    return trail.everything(Search(**query))
+
+
+@partners.get("/<slug>/trail")
+@signed_in
+@scope("accounts:read")
+@partners.arguments(TrailSearchSchema, location="query")
+@partners.response(200, TrailSchema(many=True))
+@partners.paginate(Rows)
+def list_partner_trail(query: dict[str, Any], slug: str) -> Select[AuditEntry]:
+    """List what was changed at a partner. For its administrators."""
+    partner = queries.partner(slug)
+    if not policy.may_see_people(current_actor(), partner.id):
+        raise NotFound
+    return trail.of_partner(partner.id, Search(**query))
 
 
 @partners.get("")

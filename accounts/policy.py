@@ -50,3 +50,8 @@ def needs_second_factor(actor: Actor) -> bool:
 def may_connect_providers(actor: Actor) -> bool:
     """Whoever connects an identity provider decides who may say who somebody is."""
     return actor.is_administrator and actor.scopes is None
+
+
+def may_see_trail(actor: Actor) -> bool:
+    """All that was changed anywhere, with addresses."""
+    return actor.is_administrator

@@ -101,6 +101,25 @@ class NoticeFilterSchema(ma.Schema):
     unread = fields.Boolean(load_default=False, metadata={"description": "Only those not read yet"})
 
 
+class TrailSchema(ma.Schema):
+    id = fields.UUID()
+    created_at = fields.AwareDateTime()
+    actor_id = fields.UUID(allow_none=True)
+    actor_name = fields.String()
+    action = fields.String()
+    subject = fields.String(metadata={"description": "The table of the row"})
+    subject_id = fields.UUID()
+    changes = fields.Dict(metadata={"description": "Facts: a new value, or [before, after]"})
+
+
+class TrailSearchSchema(ma.Schema):
+    who = fields.String(load_default=None, metadata={"description": "A part of the name of who did it"})
+    action = fields.String(load_default=None, metadata={"description": "An action, or its first part: person"})
+    subject_id = fields.UUID(load_default=None)
+    from_at = fields.AwareDateTime(load_default=None)
+    until_at = fields.AwareDateTime(load_default=None)
+
+
 def me(person: Any, memberships: Any, platform_roles: Any, scopes: Any) -> dict[str, Any]:
     """A person as the API shows one to oneself."""
     row = {name: getattr(person, name) for name in ("id", "name", "name_latin", "email", "language", "time_zone")}

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from flask import has_request_context, request
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -22,7 +22,13 @@ class AuditEntry(Entity):
     """One act. Never changed, never deleted by the application."""
 
     __tablename__ = "audit_entry"
-    __table_args__ = (Index(None, "subject", "subject_id"), Index(None, "created_at"))
+    __table_args__ = (
+        Index(None, "subject", "subject_id"),
+        Index(None, "created_at"),
+        Index(
+            "ix_audit_entry_concerns", text("(changes ->> 'person_id')"), postgresql_where=text("changes ? 'person_id'")
+        ),
+    )
 
     actor_id: Mapped[UUID | None] = mapped_column(index=True)
     actor_name: Mapped[str]
