@@ -2,6 +2,7 @@
 
 import logging
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import marshmallow as ma
@@ -26,6 +27,7 @@ STATUS: dict[type[DomainError], int] = {
     Unavailable: 503,
 }
 HTTP_CODES = {400: "bad-request", 401: "sign-in-required", 403: "forbidden", 404: "not-found", 429: "too-many-requests"}
+LAST_RESORT = Path(__file__).parent / "static" / "unavailable.html"
 TRANSIENT = {"55P03", "57014", "40P01", "40001", "57P01", "57P02", "57P03", "53300", "08006", "08001", "08003"}
 
 
@@ -150,12 +152,21 @@ def _answer(
     if "HX-Request" in request.headers:  # htmx: show the refusal in the alert region of the same page
         headers |= {"HX-Retarget": "#alerts", "HX-Reswap": "innerHTML"}
         return make_response(render_template("_alert.html", problem=problem, advice=advice), status, headers)
-    return make_response(render_template("problem.html", problem=problem, advice=advice), status, headers)
+    return make_response(_page(problem, advice), status, headers)
+
+
+def _page(problem: dict[str, Any], advice: str) -> str:
+    try:
+        return render_template("problem.html", problem=problem, advice=advice)
+    except Exception:
+        if current_app.testing and problem["code"] != "fault":
+            raise
+        log.exception("the page of a problem cannot be drawn")
+        return LAST_RESORT.read_text()
 
 
 def _is_api() -> bool:
     return request.path.startswith(("/api/v1/", "/internal/", "/oauth/token", "/oauth/userinfo", "/oauth/revoke"))
-
 
 
 def _type_uri(code: str) -> str:
@@ -171,5 +182,3 @@ def _flatten(messages: Any, pointer: str = "#") -> list[dict[str, str]]:
             faults += _flatten(value, inner)
         return faults
     return [{"pointer": pointer, "detail": str(message)} for message in messages]
-
-
