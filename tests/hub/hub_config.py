@@ -1,4 +1,4 @@
-"""The embedded hub, with one more service that may do everything: for what the platform's own token may not."""
+"""The embedded hub, with one more service that may do what the platform's own token may not, and with less patience."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  (given by traitlets)
 load_subconfig(str(Path(__file__).parents[2] / "deploy" / "hub" / "embedded_config.py"))  # type: ignore[name-defined]  # noqa: F821
 
+c.GenericOAuthenticator.auth_refresh_age = 1
 c.JupyterHub.services = [*c.JupyterHub.services, {"name": "tester", "api_token": os.environ["TESTER_TOKEN"]}]
 c.JupyterHub.load_roles = [
     *c.JupyterHub.load_roles,

@@ -160,6 +160,43 @@ def test_the_labs_pages_cannot_be_framed(student: Student) -> None:
     assert "frame-ancestors 'none'" in student.browser.open(student.lab).headers["Content-Security-Policy"]
 
 
+def test_who_signs_out_of_the_platform_is_signed_out_here(campus: Campus) -> None:
+    person = name_of_user()
+    home = f"{campus.public_url}/hub/home"
+    with campus.browser(person) as browser:
+        assert browser.get(home).status_code == 200
+        held = [token for token, owner in campus.platform.tokens.items() if owner == person]
+        for token in held:
+            del campus.platform.tokens[token]
+
+        answers = [200]
+        eventually(lambda: answers.append(browser.get(home, follow_redirects=False).status_code) or answers[-1] != 200)
+        location = browser.get(home, follow_redirects=False).headers["Location"]
+
+    assert set(answers) == {200, 302}
+    assert "/hub/login" in location
+
+
+def test_signing_out_of_the_hub_leads_back_and_stops_no_lab(campus: Campus) -> None:
+    user, server = name_of_user(), name_of_server()
+    lab = campus.lab(user, server)
+    with campus.browser(user) as browser:
+        assert browser.open(lab).status_code == 200
+
+        left = browser.get(f"{campus.public_url}/hub/logout")
+
+        assert str(left.url) == campus.platform.url + "/"
+        assert not [cookie for cookie in browser.cookies.jar if cookie.name == "jupyterhub-hub-login"]
+    assert state_of(campus, user, server) == "running"
+    campus.client.remove(user, server)
+
+
+def state_of(campus: Campus, user: str, server: str) -> str:
+    found = campus.client.server(user, server)
+    assert found
+    return found.state
+
+
 # Admission
 
 
