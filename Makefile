@@ -14,14 +14,14 @@ run: install ## install what is needed and start everything; Ctrl-C stops it
 
 test: install-dev ## run all tests, those in a real browser and against a real JupyterHub too
 	@$(BIN)/python deploy/test_tools.py
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto
 
 check: install-dev ## what must hold before a change goes in: style, types, imports, tests
 	@$(BIN)/python deploy/test_tools.py
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto
 
 doctor: install ## say what is missing or wrong here, and how to mend it
 	@$(BIN)/chancai doctor

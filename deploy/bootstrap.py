@@ -6,9 +6,11 @@ virtual environment (python3-venv); where it is missing, pip comes from the pack
 
 import argparse
 import configparser
+import contextlib
 import hashlib
 import html.parser
 import importlib.util
+import io
 import os
 import shutil
 import ssl
@@ -101,8 +103,9 @@ def make(place: Path) -> None:
         shutil.rmtree(place)
     builder = venv.EnvBuilder(with_pip=has_ensurepip(), symlinks=True)
     try:
-        builder.create(place)
-    except subprocess.CalledProcessError:  # ensurepip is there but does not work
+        with contextlib.redirect_stdout(io.StringIO()):  # Debian's advice to install what we are about to bring
+            builder.create(place)
+    except (subprocess.CalledProcessError, SystemExit):  # it is there but does not work; Debian's venv gives up by exit
         shutil.rmtree(place)
         venv.EnvBuilder(with_pip=False, symlinks=True).create(place)
     if not runs(place):
@@ -111,7 +114,8 @@ def make(place: Path) -> None:
 
 
 def has_ensurepip() -> bool:
-    return importlib.util.find_spec("ensurepip") is not None
+    found = importlib.util.find_spec("ensurepip")
+    return found is not None and found.origin is not None  # an empty folder of that name is none
 
 
 def bring_pip(place: Path) -> None:
