@@ -28,6 +28,31 @@ def tours(app: Flask, campus: Campus, browser: Browser, past: None) -> dict[str 
     return {key: tour.lead(app, campus, browser, key) for key in PEOPLE}
 
 
+BAD_PAGE = """<!doctype html><html lang="zh-CN"><title>Bad</title><main><h1>Bad</h1>
+<p style="color: #ccc; min-width: 3000px">Pale and wide</p><img src="/static/logo.svg"></main></html>"""
+
+
+def test_the_tour_notices_what_is_wrong(app: Flask, campus: Campus, browser: Browser) -> None:
+    context = browser.new_context()
+    policy = {"Content-Security-Policy": "default-src 'self'", "Content-Type": "text/html"}
+    context.route("**/courses", lambda route: route.fulfill(body=BAD_PAGE, headers=policy))
+    context.route(
+        "**/problems",
+        lambda route: route.fulfill(body=BAD_PAGE, headers={"Content-Type": "text/html"}),
+    )
+    guide = tour.Guide(app, campus, context, passed_over=set())
+
+    guide.look_at("/courses")
+    guide.look_at("/problems")
+    context.close()
+
+    found = {None: guide.tour}
+    assert "image-alt" in all_of(found, "barriers")
+    assert "color-contrast" in all_of(found, "barriers")
+    assert "/problems (en light 360px): " in all_of(found, "overflows")
+    assert "Content Security Policy" in all_of(found, "complaints")
+
+
 def all_of(tours: dict[str | None, Tour], name: str) -> str:
     """What was found, each thing once, to be read."""
     found: list[Finding] = [one for walk in tours.values() for one in getattr(walk, name)]

@@ -87,10 +87,10 @@ class Guide:
             if route is None or route in self.tour.seen:
                 continue
             self.tour.seen[route] = path
-            waiting.extend(self._look_at(path))
+            waiting.extend(self.look_at(path))
         return self.tour
 
-    def _look_at(self, path: str) -> list[str]:
+    def look_at(self, path: str) -> list[str]:
         links: list[str] = []
         for language in LANGUAGES:
             self.context.add_cookies([{"name": "language", "value": language, "url": self.base}])
