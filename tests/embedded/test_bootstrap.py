@@ -27,6 +27,26 @@ def checkout(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
+def steps(monkeypatch) -> list[str]:
+    """What was done, without doing it: making an environment and filling it takes a minute."""
+    done: list[str] = []
+
+    def make(place: Path) -> None:
+        done.append("make")
+        program = place / "bin" / "python"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.unlink(missing_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        (place / ".made-for").write_text(str(place))
+
+    monkeypatch.setattr(bootstrap, "make", make)
+    monkeypatch.setattr(bootstrap, "install_packages", lambda place, requirements: done.append(requirements.name))
+    monkeypatch.setattr(bootstrap, "install_ourselves", lambda place: done.append("ourselves"))
+    return done
+
+
+@pytest.fixture
 def no_pip_settings(tmp_path, monkeypatch) -> None:
     for name in ("PIP_INDEX_URL", "PIP_CERT"):
         monkeypatch.delenv(name, raising=False)
@@ -82,50 +102,56 @@ def test_settings_of_tools_do_not(checkout):
     assert bootstrap.fingerprint(checkout / "requirements.txt", place) == before
 
 
-def test_the_second_time_pip_is_not_asked(checkout, monkeypatch, capsys):
-    calls = []
-    monkeypatch.setattr(bootstrap, "install_packages", lambda place, requirements: calls.append(requirements.name))
-    monkeypatch.setattr(bootstrap, "install_ourselves", lambda place: None)
-    place = checkout / ".venv"
-
+def test_the_second_time_nothing_is_done(checkout, steps):
     for _ in range(2):
-        bootstrap.install(place, dev=False)
+        bootstrap.install(checkout / ".venv", dev=False)
 
-    assert calls == ["requirements.txt"]
+    assert steps == ["make", "requirements.txt", "ourselves"]
 
 
-def test_having_what_tests_need_is_having_what_it_runs_on(checkout, monkeypatch):
-    calls = []
-    monkeypatch.setattr(bootstrap, "install_packages", lambda place, requirements: calls.append(requirements.name))
-    monkeypatch.setattr(bootstrap, "install_ourselves", lambda place: None)
+def test_other_pins_are_installed_into_the_same_environment(checkout, steps):
+    bootstrap.install(checkout / ".venv", dev=False)
+    (checkout / "requirements.txt").write_text("flask==3.1.4\n")
+    bootstrap.install(checkout / ".venv", dev=False)
 
+    assert steps == ["make", *["requirements.txt", "ourselves"] * 2]
+
+
+def test_having_what_tests_need_is_having_what_it_runs_on(checkout, steps):
     bootstrap.install(checkout / ".venv", dev=True)
     bootstrap.install(checkout / ".venv", dev=False)
 
-    assert calls == ["requirements-dev.txt"]
+    assert steps == ["make", "requirements-dev.txt", "ourselves"]
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(checkout, monkeypatch):
-    monkeypatch.setattr(bootstrap, "install_packages", lambda place, requirements: None)
-    monkeypatch.setattr(bootstrap, "install_ourselves", lambda place: None)
-    place = checkout / ".venv"
-    (place / "bin").mkdir(parents=True)
-    (place / "bin" / "python").symlink_to("/nonexistent/python3")
+def test_an_environment_whose_python_is_gone_is_made_anew(checkout, steps):
+    bootstrap.install(checkout / ".venv", dev=False)
+    (checkout / ".venv" / "bin" / "python").unlink()
+    (checkout / ".venv" / "bin" / "python").symlink_to("/nonexistent/python3")
+    bootstrap.install(checkout / ".venv", dev=False)
 
-    bootstrap.install(place, dev=False)
-
-    assert bootstrap.runs(place)
+    assert steps == ["make", "requirements.txt", "ourselves"] * 2
 
 
-def test_an_environment_that_was_moved_is_made_anew(checkout, monkeypatch):
-    monkeypatch.setattr(bootstrap, "install_packages", lambda place, requirements: None)
-    monkeypatch.setattr(bootstrap, "install_ourselves", lambda place: None)
+def test_an_environment_that_was_moved_is_made_anew(checkout, steps):
     bootstrap.install(checkout / "before", dev=False)
     (checkout / "before").rename(checkout / "after")
-
     bootstrap.install(checkout / "after", dev=False)
 
-    assert bootstrap.made_for(checkout / "after") == str(checkout / "after")
+    assert steps == ["make", "requirements.txt", "ourselves"] * 2
+
+
+def test_an_installation_that_was_interrupted_is_not_taken_for_a_finished_one(checkout, steps, monkeypatch):
+    def interrupted(place: Path, requirements: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bootstrap, "install_packages", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            bootstrap.install(checkout / ".venv", dev=False)
+    bootstrap.install(checkout / ".venv", dev=False)
+
+    assert steps == ["make", "requirements.txt", "ourselves"]
 
 
 def test_a_python_without_ensurepip_gets_pip_from_the_index(tmp_path, index, monkeypatch, no_pip_settings):
@@ -143,10 +169,11 @@ def test_a_python_without_ensurepip_gets_pip_from_the_index(tmp_path, index, mon
     assert version.split()[1] == wheel.name.split("-")[1]
 
 
-def test_an_ensurepip_that_does_not_work_counts_as_none(tmp_path, monkeypatch):
+@pytest.mark.parametrize("way_to_give_up", [subprocess.CalledProcessError(1, "ensurepip"), SystemExit(1)])
+def test_an_ensurepip_that_does_not_work_counts_as_none(tmp_path, monkeypatch, way_to_give_up):
     class Broken(venv.EnvBuilder):
         def _setup_pip(self, context: object) -> None:
-            raise subprocess.CalledProcessError(1, "ensurepip")
+            raise way_to_give_up
 
     brought = []
     monkeypatch.setattr(bootstrap.venv, "EnvBuilder", Broken)
