@@ -48,6 +48,7 @@ class Person(Entity):
     time_zone: Mapped[str] = mapped_column(default="Asia/Shanghai")
     password_hash: Mapped[str | None]  # argon2id
     is_active: Mapped[bool] = mapped_column(default=True)
+    wants_mail: Mapped[bool] = mapped_column(default=True, server_default=text("true"))  # of notices; they stay here
 
     memberships: Mapped[list["Membership"]] = relationship(back_populates="person", lazy="raise")
 
@@ -250,6 +251,34 @@ class Notice(Entity):
     facts: Mapped[dict[str, Any]] = mapped_column(JSONB)
     url: Mapped[str | None]
     read_at: Mapped[datetime | None]
+
+    person: Mapped[Person] = relationship(lazy="raise")
+
+
+class MailState(StrEnum):
+    WAITING = "waiting"
+    SENT = "sent"
+    CAUGHT = "caught"  # no mail server is set: kept here to be looked at
+    FAILED = "failed"  # given up
+
+
+class Mail(Entity):
+    """A notice on its way to its reader's mailbox. The row is the queue; there is one for each notice."""
+
+    __tablename__ = "mail"
+    __table_args__ = (Index("ix_mail_due", "next_at", postgresql_where=text("state = 'waiting'")),)
+
+    notice_id: Mapped[UUID] = mapped_column(ForeignKey(Notice.id), unique=True)
+    state: Mapped[MailState] = mapped_column(default=MailState.WAITING)
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[datetime]  # when to try; while somebody tries, when to try again should they die
+    done_at: Mapped[datetime | None]
+    address: Mapped[str | None]  # as it was sent
+    subject: Mapped[str | None]
+    text: Mapped[str | None]
+    last_error: Mapped[str | None]
+
+    notice: Mapped[Notice] = relationship(lazy="joined", innerjoin=True)
 
 
 def fingerprint(secret: str) -> str:

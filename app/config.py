@@ -37,6 +37,8 @@ class Settings:
     oidc_key: str = field(default="", repr=False)  # PEM of an RSA private key
     secure_cookies: bool = True
     var_dir: Path = Path("var")
+    smtp_url: str = field(default="", repr=False)  # smtp://user:password@host:587 (STARTTLS) or smtps://…; "": caught
+    mail_from: str = "Chancai <no-reply@localhost>"
     demo: bool = False  # show the demo's people, with their passwords, on the sign-in page
 
     @classmethod
@@ -58,6 +60,8 @@ class Settings:
             oidc_key=_text_of(env.get("OIDC_KEY_FILE", "")),
             secure_cookies=env.get("SECURE_COOKIES", "1") != "0",
             var_dir=Path(env.get("VAR_DIR", "var")),
+            smtp_url=env.get("SMTP_URL", ""),
+            mail_from=env.get("MAIL_FROM", cls.mail_from),
             demo=demo,
         )
 

@@ -1,11 +1,13 @@
 """The reader's language, time zone and number formats."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask, g, has_request_context, request
-from flask_babel import Babel, format_datetime, format_decimal, get_locale, gettext, ngettext
+from flask_babel import Babel, force_locale, format_datetime, format_decimal, get_locale, gettext, ngettext, refresh
 from flask_login import current_user
 
 LANGUAGES = {"zh_CN": "中文", "en": "English"}
@@ -37,6 +39,8 @@ def choose_language() -> str:
 
 
 def choose_zone() -> str:
+    if g.get("reader_zone"):
+        return str(g.reader_zone)
     if has_request_context() and not g.get("offline") and current_user.is_authenticated:
         return str(current_user.time_zone)
     return DEFAULT_ZONE
@@ -45,6 +49,20 @@ def choose_zone() -> str:
 def language() -> str:
     """The language of the current reader: zh_CN or en."""
     return "en" if str(get_locale() or "zh_CN").startswith("en") else "zh_CN"
+
+
+@contextmanager
+def reading_as(language: str, time_zone: str) -> Iterator[None]:
+    """Put things in words for somebody who is not here: in a job, for a mail."""
+    before = g.get("reader_zone")
+    with force_locale(language):
+        g.reader_zone = time_zone
+        refresh()  # what Flask-Babel has kept of the zone before
+        try:
+            yield
+        finally:
+            g.reader_zone = before
+            refresh()
 
 
 def pick(row: Any, name: str = "title") -> str:

@@ -1,6 +1,6 @@
 """The pages of accounts, one module for each place: sign-in, profile, notices, a partner's people, OpenID Connect."""
 
-from accounts.pages import claim, home_sign_in, notices, oidc, partners, profile, second_factor, sign_in, trail
+from accounts.pages import claim, home_sign_in, mail, notices, oidc, partners, profile, second_factor, sign_in, trail
 
 BLUEPRINTS = (
     claim.blp,
@@ -12,4 +12,5 @@ BLUEPRINTS = (
     partners.blp,
     oidc.blp,
     trail.blp,
+    mail.blp,
 )

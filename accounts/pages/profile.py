@@ -12,7 +12,7 @@ from flask_login import current_user
 from werkzeug.exceptions import BadRequest
 
 from accounts import queries
-from accounts.services import attempts, people, signing_in, tokens
+from accounts.services import attempts, mail, people, signing_in, tokens
 from app import clock
 from app.access import current_actor, require_person, signed_in
 from app.db import transaction
@@ -45,6 +45,16 @@ def change() -> ResponseReturnValue:
     response = redirect(url_for(".show"), 303)
     response.delete_cookie("language")  # the choice made here is the one that counts from now on
     return response
+
+
+@blp.post("/profile/mail")
+@signed_in
+def choose_mail() -> ResponseReturnValue:
+    """Choose whether notices come by mail too."""
+    with transaction():
+        mail.choose(current_actor(), "wants_mail" in request.form)
+    flash(_("Your choice is saved."), "success")
+    return redirect(url_for(".show", _anchor="mail"), 303)
 
 
 @blp.post("/profile/password")

@@ -8,15 +8,16 @@ from uuid import UUID
 
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from accounts.models import Notice
+from accounts.models import Mail, Notice, Person
 from app import clock, locale
 from app.access import Actor, require_person
 from app.audit import plain
 from app.db import db
 from app.errors import NotFound
+from app.jobs import wake
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ def notify(person_id: UUID, kind: str, event: str, url: str | None = None, **fac
     """Tell a person something, in the current transaction. `event` names what happened: it is told once."""
     row = {name: plain(value) for name, value in facts.items()}
     statement = insert(Notice).values(person_id=person_id, kind=kind, event=event, url=url, facts=row)
-    db.session.execute(statement.on_conflict_do_nothing(index_elements=["person_id", "event"]))
+    once = statement.on_conflict_do_nothing(index_elements=["person_id", "event"])
+    notice_id = db.session.scalar(once.returning(Notice.id))
+    if notice_id is not None:
+        _queue_mail(person_id, notice_id)
 
 
 def read(notice: Notice) -> News:
@@ -85,6 +89,14 @@ def mark_all_read(actor: Actor, until: datetime | None = None) -> int:
         statement = statement.where(Notice.created_at <= until)
     ids = db.session.scalars(statement.values(read_at=clock.now()).returning(Notice.id))
     return len(ids.all())
+
+
+def _queue_mail(person_id: UUID, notice_id: UUID) -> None:
+    """Send it by mail too, if the reader wants that; a job does so after the commit."""
+    wants_mail = select(Person.id).where(Person.id == person_id, Person.wants_mail, Person.is_active)
+    if db.session.scalar(wants_mail) is not None:
+        db.session.execute(insert(Mail).values(notice_id=notice_id, next_at=clock.now()))
+        wake("deliver_mail")
 
 
 class _Facts(dict[str, str]):

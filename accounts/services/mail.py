@@ -1,0 +1,97 @@
+"""Mail notices to people who want that: queued with the notice (see `notices`), sent afterwards by a job.
+
+A row is claimed by moving its next try into the future, so a worker that dies leaves it to the next one. A
+mail that was sent just before its worker died is sent again with the same Message-ID.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from flask_babel import gettext as _
+from sqlalchemy import Select, select, update
+from sqlalchemy.orm import contains_eager
+
+from accounts import policy
+from accounts.adapters.smtp import Letter
+from accounts.models import Mail, MailState, Notice, Person
+from accounts.services import notices
+from app import clock, locale
+from app.access import Actor, require, require_person
+from app.db import db
+
+CLAIMED = timedelta(minutes=5)
+WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720))  # then it is given up
+
+
+def claim(limit: int) -> list[UUID]:
+    """Take mails that are due, for some minutes; others take other ones."""
+    now = clock.now()
+    due = (
+        select(Mail.id)
+        .where(Mail.state == MailState.WAITING, Mail.next_at <= now)
+        .order_by(Mail.next_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=Mail)
+    )
+    taken = update(Mail).where(Mail.id.in_(due.scalar_subquery()))
+    values = {"next_at": now + CLAIMED, "attempts": Mail.attempts + 1}
+    return list(db.session.scalars(taken.values(values).returning(Mail.id)))
+
+
+def write(mail_id: UUID, platform_url: str) -> Letter:
+    """Put the mail in words, in its reader's language and zone."""
+    mail = _mail(mail_id)
+    person = mail.notice.person
+    with locale.reading_as(person.language, person.time_zone):
+        news = notices.read(mail.notice)
+        link = f"{platform_url}{news.url or '/notices'}"
+        reason = _("You get this because you have an account on Chancai. Change it on your profile page:")
+        lines = [
+            _("%(name)s,", name=person.name),
+            news.title,
+            news.text,
+            link,
+            f"-- \n{reason}\n{platform_url}/profile",
+        ]
+    text = "\n\n".join(line for line in lines if line) + "\n"
+    return Letter(mail.id.hex, person.email, person.name, news.title.replace("\n", " "), text, person.language)
+
+
+def mark_done(mail_id: UUID, letter: Letter, state: MailState) -> None:
+    mail = _mail(mail_id)
+    mail.state, mail.done_at, mail.last_error = state, clock.now(), None
+    mail.address, mail.subject, mail.text = letter.address, letter.subject, letter.text
+
+
+def mark_failed(mail_id: UUID, reason: str, *, is_final: bool) -> None:
+    """Try again later, ever more rarely, or give up."""
+    mail = _mail(mail_id)
+    mail.last_error = reason[:200]
+    if is_final or mail.attempts > len(WAITS):
+        mail.state, mail.done_at = MailState.FAILED, clock.now()
+    else:
+        mail.next_at = clock.now() + WAITS[mail.attempts - 1]
+
+
+def choose(actor: Actor, wants_mail: bool) -> None:
+    """Whether I get notices by mail as well."""
+    person = db.session.get_one(Person, require_person(actor))
+    require(policy.may_change_person(actor, person.id))
+    person.wants_mail = wants_mail
+
+
+def all_mails(actor: Actor) -> Select[Mail]:
+    """What went out or would have, the latest first. For the platform's administrators: mails are private."""
+    require(policy.may_see_trail(actor))
+    return select(Mail).order_by(Mail.created_at.desc(), Mail.id.desc())
+
+
+def _mail(mail_id: UUID) -> Mail:
+    statement = (
+        select(Mail)
+        .join(Mail.notice)
+        .join(Notice.person)
+        .where(Mail.id == mail_id)
+        .options(contains_eager(Mail.notice).contains_eager(Notice.person))
+    )
+    return db.session.scalars(statement).one()
