@@ -132,3 +132,9 @@ class UnknownHub(Invalid):
     code = "unknown-hub"
     title = _("A place we do not know asked to sign you in")
     advice = _("Go back to Chancai and open your lab from there. If this stays, tell the people who run the service.")
+
+
+class LogoRefused(Invalid):
+    code = "logo-refused"
+    title = _("This picture cannot be a logo")
+    advice = _("Send a PNG or JPEG of at most 256 KB, or an SVG of nothing but shapes.")

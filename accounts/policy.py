@@ -55,3 +55,13 @@ def may_connect_providers(actor: Actor) -> bool:
 def may_see_trail(actor: Actor) -> bool:
     """All that was changed anywhere, with addresses."""
     return actor.is_administrator
+
+
+def may_change_partner(actor: Actor, partner_id: UUID) -> bool:
+    """Its contacts, logo and time zone are the partner's own; names, domains and agreements are the platform's."""
+    return actor.administers(partner_id)
+
+
+def may_see_contacts(actor: Actor, partner_id: UUID) -> bool:
+    """Whoever belongs to a partner may know whom to ask there."""
+    return partner_id in actor.memberships or actor.administers(partner_id) or actor.may_operate

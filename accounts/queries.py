@@ -1,5 +1,6 @@
 """Reads about partners and people. Nothing here writes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,7 @@ from accounts.models import (
     SignIn,
     fingerprint,
 )
+from accounts.models_partners import Agreement, PartnerContact, PartnerLogo
 from app import clock
 from app.access import Actor, MemberRole, PlatformRole
 from app.db import db
@@ -129,6 +131,58 @@ def partner(slug: str) -> Partner:
 
 def partners() -> Select[Partner]:
     return select(Partner).order_by(Partner.slug)
+
+
+def agreements(partner_id: UUID) -> list[Agreement]:
+    """What was ever agreed with a partner, the latest first."""
+    statement = select(Agreement).where(Agreement.partner_id == partner_id)
+    return list(db.session.scalars(statement.order_by(Agreement.from_at.desc(), Agreement.id.desc())))
+
+
+def under_agreement(partner_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the partners with which an agreement holds now: they start new things, the others keep what they have."""
+    now = clock.now()
+    holds = (Agreement.from_at <= now, or_(Agreement.until_at.is_(None), Agreement.until_at > now))
+    return set(db.session.scalars(select(Agreement.partner_id).where(Agreement.partner_id.in_(partner_ids), *holds)))
+
+
+def contacts(partner_id: UUID) -> list[PartnerContact]:
+    statement = select(PartnerContact).where(PartnerContact.partner_id == partner_id)
+    return list(db.session.scalars(statement.order_by(PartnerContact.created_at, PartnerContact.id)))
+
+
+def logo(partner_id: UUID, digest: str) -> PartnerLogo:
+    found = db.session.get(PartnerLogo, partner_id)
+    if found is None or found.sha256 != digest:
+        raise NotFound
+    return found
+
+
+def logo_digest(partner_id: UUID) -> str | None:
+    return db.session.scalar(select(PartnerLogo.sha256).where(PartnerLogo.partner_id == partner_id))
+
+
+def platform_roles() -> list[tuple[PlatformRoleGrant, Person]]:
+    """Who has a role on the platform now or later, by name."""
+    now = clock.now()
+    statement = (
+        select(PlatformRoleGrant, Person)
+        .join(Person, Person.id == PlatformRoleGrant.person_id)
+        .where(or_(PlatformRoleGrant.until_at.is_(None), PlatformRoleGrant.until_at > now))
+        .order_by(Person.name, PlatformRoleGrant.from_at, PlatformRoleGrant.id)
+    )
+    return [(grant, person) for grant, person in db.session.execute(statement)]
+
+
+def people(search: str = "") -> Select[Person]:
+    """Everybody whose name or e-mail has the text in it, by name. For the platform's administrators."""
+    statement = select(Person).order_by(Person.name, Person.id)
+    if search:
+        found = [
+            column.icontains(search, autoescape=True) for column in (Person.name, Person.name_latin, Person.email)
+        ]
+        statement = statement.where(or_(*found))
+    return statement
 
 
 def members(partner_id: UUID) -> Select[Membership]:

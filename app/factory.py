@@ -9,6 +9,7 @@ from flask.json.provider import DefaultJSONProvider
 from flask_migrate import Migrate
 
 import accounts.api
+import accounts.commands
 import accounts.jobs
 import accounts.oidc
 import accounts.pages
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     )
     apidocs.init_app(app)
     jobs.init_app(app, _jobs())
+    accounts.commands.init_app(app)
     labs.commands.init_app(app)
     demo.init_app(app, shown=settings.demo)
     return app

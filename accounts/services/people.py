@@ -61,7 +61,7 @@ def add(
         name=checked_name(name),
         name_latin=name_latin,
         language=_language(language),
-        time_zone=_time_zone(time_zone),
+        time_zone=checked_time_zone(time_zone),
         password_hash=None,
     )
     if password is not None:
@@ -81,7 +81,7 @@ def change_profile(actor: Actor, *, name: str, language: str, time_zone: str) ->
     """Change one's own name, language and time zone."""
     person = queries.person(require_person(actor))
     require(policy.may_change_person(actor, person.id))
-    wanted = {"name": checked_name(name), "language": _language(language), "time_zone": _time_zone(time_zone)}
+    wanted = {"name": checked_name(name), "language": _language(language), "time_zone": checked_time_zone(time_zone)}
     changes: dict[str, Any] = {k: (getattr(person, k), new) for k, new in wanted.items() if getattr(person, k) != new}
     for field, (_before, new) in changes.items():
         setattr(person, field, new)
@@ -157,7 +157,7 @@ def _language(code: str) -> str:
     return code
 
 
-def _time_zone(name: str) -> str:
+def checked_time_zone(name: str) -> str:
     if name not in available_timezones():
         raise Invalid(_("There is no time zone “%(name)s”.", name=name[:50]))
     return name
