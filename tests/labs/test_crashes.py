@@ -105,7 +105,7 @@ def test_a_worker_killed_at_any_instant_loses_nothing(app, committed, hub, clock
     # A new worker comes back after a while, and the lease, if it still runs, comes to its end.
     clock.shift(timedelta(seconds=20))
     rounds(app, clock, 3, redeem)
-    clock.shift(timedelta(minutes=15))
+    clock.shift(timedelta(minutes=11))
     rounds(app, clock, 3, redeem)
 
     session = campus.again(campus.session_id)
