@@ -174,6 +174,7 @@ def test_who_signs_out_of_the_platform_is_signed_out_here(campus: Campus) -> Non
         location = browser.get(home, follow_redirects=False).headers["Location"]
 
     assert set(answers) == {200, 302}
+    assert "AttributeError" not in campus.log
     assert "/hub/login" in location
 
 

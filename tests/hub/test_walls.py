@@ -178,20 +178,25 @@ print(json.dumps([ask('GET', '/user'), ask('POST', '/users/{cell.user}/servers/l
     assert answers == [200, 403, 403]
 
 
-@pytest.mark.parametrize("trap", ["link", "file", "nothing"])
+@pytest.mark.parametrize("trap", ["link", "file", "nothing", "somebody else's"])
 def test_a_lab_cannot_send_the_hub_to_another_socket(campus: Campus, tmp_path: Path, trap: str) -> None:
     """The relay would connect, with the hub's rights, to whatever the lab has put in its socket's place."""
     need_walls()
     user, server = name_of_user(), name_of_server()
     lab = campus.lab(user, server)
     sockets = campus.folder / "hub" / "labs" / server / "sockets"
+    if trap == "somebody else's" and os.geteuid() != 0:
+        pytest.skip("only root can make sockets for others")
     os.rename(sockets / "lab.sock", sockets / "moved")
-    forbidden = tmp_path / "s"
+    forbidden = sockets / "lab.sock" if trap == "somebody else's" else tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(forbidden))
         listener.listen()
         listener.setblocking(False)
+        owner = bubblewrap.owner_of(user)
         if trap == "link":
+            if owner:
+                os.chown(forbidden, owner.uid, owner.gid)
             (sockets / "lab.sock").symlink_to(forbidden)
         elif trap == "file":
             (sockets / "lab.sock").touch()
