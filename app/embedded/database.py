@@ -3,6 +3,7 @@
 import psycopg
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -50,7 +51,14 @@ def is_current(url: str) -> bool:
 
 
 def _conninfo(target: URL) -> str:
-    return target.set(drivername="postgresql").render_as_string(hide_password=False)
+    """For libpq, which does not read URLs the way SQLAlchemy writes them."""
+    known = {"host": target.host, "port": target.port, "user": target.username, "password": target.password}
+    known |= {"dbname": target.database, **{name: _one(value) for name, value in target.query.items()}}
+    return make_conninfo("", **{name: value for name, value in known.items() if value is not None})
+
+
+def _one(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else ",".join(value)
 
 
 def _shown(target: URL) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import stat
 import time
@@ -34,6 +35,7 @@ DATABASE = "chancai"
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_LIMIT = 103  # macOS: 104 with the closing zero byte; Linux: 108
 ROOT_HOME = Path("/var/lib/chancai")
+PLAIN_PATH = re.compile(r"[\w/.-]+", re.ASCII)  # libpq and SQLAlchemy write blanks in URLs differently
 STATUS_LINE = 7  # of postmaster.pid, counted from 0
 READY_WITHIN = 60.0  # seconds; a crash recovery on a slow disk takes its time
 SPACE_FOR_DATA = 200 * 2**20
@@ -257,7 +259,7 @@ def _reachable_home(home: Path) -> Path:
 
 def _socket_folder(home: Path, account: Account) -> Path:
     folder = home / "socket"
-    if len(os.fsencode(folder / SOCKET_NAME)) > SOCKET_PATH_LIMIT:
+    if len(os.fsencode(folder / SOCKET_NAME)) > SOCKET_PATH_LIMIT or not PLAIN_PATH.fullmatch(str(folder)):
         folder = Path("/tmp") / f"chancai-{os.geteuid()}-{_short_name(home)}"  # noqa: S108 - its owner is checked below
     with _disk_said_clearly(folder):
         with contextlib.suppress(FileExistsError):

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import psycopg
 import pytest
 
-from app.embedded import postgres
+from app.embedded import database, postgres
 from app.embedded.errors import CannotStart
 from app.embedded.postgres import Cluster
 from tests.campus import until
@@ -188,3 +188,19 @@ def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(home):
 
     with pytest.raises(CannotStart, match="cannot be written"):
         postgres.prepare(file)
+
+
+def test_a_way_with_blanks_and_chinese_letters_works_for_both_libraries(home):
+    odd = home / "a folder of 学生's"
+    odd.mkdir(mode=0o711)
+
+    cluster = postgres.prepare(odd, settings=postgres.THROW_AWAY)
+
+    try:
+        with serving(cluster):
+            postgres.create_database(cluster)
+            assert database.check(cluster.url()).startswith("18.")
+            with psycopg.connect(cluster.url().replace("postgresql+psycopg", "postgresql")) as connection:
+                assert connection.info.dbname == "chancai"
+    finally:
+        shutil.rmtree(cluster.socket)

@@ -30,7 +30,7 @@ QUICK = ("--no-demo", "--port", "0", "--labs-port", "0")
 def var_dir() -> Iterator[Path]:
     """A folder that each test starts from anew, so that only the first has to make a database."""
     with room() as folder:
-        yield folder / "var"
+        yield folder / "a folder of 学生's"
 
 
 def answer_of(url: str) -> int:
