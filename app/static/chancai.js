@@ -95,7 +95,7 @@
 
   // What scrolls sideways can be scrolled by keyboard, and says what it is.
   const markScrollers = () => {
-    for (const box of document.querySelectorAll(".table-scroll, pre.code, .prose pre")) {
+    for (const box of document.querySelectorAll(".table-scroll, pre.code, .prose pre, .prose table")) {
       const scrolls = box.scrollWidth > box.clientWidth;
       box.toggleAttribute("tabindex", scrolls);
       if (!scrolls) { box.removeAttribute("role"); continue; }
