@@ -19,9 +19,9 @@ CLEAR_LINE = "\r\033[2K"
 
 @dataclass
 class Step:
-    """Something under way; `title` may be changed to say what came of it."""
+    """Something under way; `done` says what came of it."""
 
-    title: str
+    done: str
 
 
 class Console:
@@ -58,19 +58,19 @@ class Console:
         self._write(f"{self._paint(f'{part:<{PREFIX_WIDTH}} |', self._colors[part])} {text}")
 
     @contextlib.contextmanager
-    def step(self, title: str) -> Iterator[Step]:
-        """Show what is under way, then a check mark and how long it took."""
-        step, began = Step(title), time.monotonic()
+    def step(self, title: str, done: str) -> Iterator[Step]:
+        """Show what is under way, then what is done and how long it took."""
+        step, began = Step(done), time.monotonic()
         self._show_under_way(title)
         try:
             yield step
         except BaseException:
             self._show_under_way(None)
-            self.fail(step.title)
+            self.fail(title)
             raise
         self._show_under_way(None)
         took = self._paint(f"({time.monotonic() - began:.1f} s)", "2")
-        self._write(f"  {self._paint('✓', '32')} {step.title} {took}")
+        self._write(f"  {self._paint('✓', '32')} {step.done} {took}")
 
     def _show_under_way(self, title: str | None) -> None:
         if not self._is_terminal:

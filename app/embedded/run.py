@@ -103,13 +103,13 @@ class Campus:
         self._update_tables(env)
         web = self._start_web(env)  # it loads while the demo is made
         sign_ins = self._load_demo(env) if self.plan.with_demo else []
-        with self.console.step(f"Labs answer at {self.addresses.labs_url}"):
+        with self.console.step("Starting JupyterHub", f"Labs answer at {self.addresses.labs_url}"):
             self._wait_for_answer(hub, f"http://127.0.0.1:{self.addresses.hub}/hub/health")
             worker = self._start_worker(env)  # not before there is a hub to ask
             self._wait_for_answer(hub, f"http://127.0.0.1:{self.addresses.labs}/hub/health")
-        with self.console.step("Worker is at work"):
+        with self.console.step("Starting the worker", "Worker is at work"):
             self.supervisor.wait_for(worker, lambda: worker.is_ready, ANSWERS_WITHIN)
-        with self.console.step(f"Platform answers at {self.addresses.platform_url}"):
+        with self.console.step("Starting the web server", f"Platform answers at {self.addresses.platform_url}"):
             self._wait_for_answer(web, f"{self.addresses.platform_url}/readyz")
         self._remember(sign_ins)
         self._greet(sign_ins, time.monotonic() - began)
@@ -133,10 +133,10 @@ class Campus:
 
     def _start_database(self) -> str:
         if self.plan.database_url:
-            with self.console.step("Database answers") as step:
-                step.title = f"Database answers: PostgreSQL {database.check(self.plan.database_url)}"
+            with self.console.step("Asking for the database", "") as step:
+                step.done = f"Database answers: PostgreSQL {database.check(self.plan.database_url)}"
             return self.plan.database_url
-        with self.console.step("PostgreSQL") as step:
+        with self.console.step("Starting PostgreSQL", "") as step:
             cluster = postgres.prepare(self.plan.var.path)
             for note in cluster.notes:
                 self.console.warn(note)
@@ -148,11 +148,11 @@ class Campus:
                 stop_signal=signal.SIGINT,  # "fast": does not wait for sessions that never end
                 grace=30,
             )
-            step.title = f"PostgreSQL {self._wait_for_postgres(cluster, part)} on a socket in {cluster.socket}"
+            step.done = f"PostgreSQL {self._wait_for_postgres(cluster, part)} on a socket in {cluster.socket}"
         return cluster.url()
 
     def _update_tables(self, env: dict[str, str]) -> None:
-        with self.console.step("Tables are up to date"):
+        with self.console.step("Updating the tables", "Tables are up to date"):
             if not database.is_current(env["DATABASE_URL"]):
                 self.plan.var.forget_demo()  # a migration may have changed who there is
                 self.supervisor.run("migrate", _chancai("db", "upgrade"), env=env)
@@ -222,7 +222,7 @@ class Campus:
         known = self.plan.var.demo()
         if known is not None and not self.plan.database_url:  # an outside database may be another one each time
             return known
-        with self.console.step("Demo campus is there"):
+        with self.console.step("Loading the demo campus", "Demo campus is there"):
             said = self.supervisor.run("demo", _chancai("demo", "load", "--if-empty", "--json"), env=env)
         self.plan.var.remember_demo(_sign_ins(said))
         return _sign_ins(said)

@@ -25,8 +25,8 @@ def test_each_line_says_which_part_wrote_it():
 def test_a_step_ends_with_a_check_mark_and_its_seconds():
     out = io.StringIO()
 
-    with Console(out).step("Database") as step:
-        step.title = "Database 18.4"
+    with Console(out).step("Starting", "") as step:
+        step.done = "Database 18.4"
 
     assert out.getvalue().startswith("  ✓ Database 18.4 (0.")
 
@@ -34,10 +34,10 @@ def test_a_step_ends_with_a_check_mark_and_its_seconds():
 def test_a_step_that_fails_is_crossed_out():
     out = io.StringIO()
 
-    with pytest.raises(ValueError, match="no"), Console(out).step("Database"):
+    with pytest.raises(ValueError, match="no"), Console(out).step("Starting", "Started"):
         raise ValueError("no")
 
-    assert out.getvalue() == "  ✗ Database\n"
+    assert out.getvalue() == "  ✗ Starting\n"
 
 
 def test_a_terminal_gets_colors_and_no_color_takes_them_away(monkeypatch):
@@ -58,11 +58,11 @@ def test_what_is_under_way_stays_the_last_line_of_a_terminal(monkeypatch):
     out = Terminal()
     console = Console(out)
 
-    with console.step("Labs"):
+    with console.step("Starting labs", "Labs"):
         console.log("hub", "starting")
         while_under_way = out.getvalue()
 
-    assert while_under_way.endswith("\r\033[2Khub      | starting\n  … Labs")
+    assert while_under_way.endswith("\r\033[2Khub      | starting\n  … Starting labs")
     assert "✓ Labs" in out.getvalue().splitlines()[-1]
 
 
@@ -98,7 +98,7 @@ def test_a_terminal_without_check_marks_gets_a_stand_in():
     raw = io.BytesIO()
     console = Console(io.TextIOWrapper(raw, encoding="ascii"))
 
-    with console.step("Labs"):
+    with console.step("Starting", "Labs"):
         pass
 
     assert raw.getvalue().startswith(b"  ? Labs")
