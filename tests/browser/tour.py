@@ -26,6 +26,9 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 RULES: dict[str, Any] = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
 AXE = Axe().axe_script
 NO_PAGES = {
+    "home_sign_in.depart",  # to the sign-in of a university, and back
+    "home_sign_in.arrive",
+    "sign_in.show_code",  # between the password and the code of one's phone
     "labs.open_lab",  # leads to the lab, on another host
     "labs.status",  # parts of pages, which htmx asks for
     "teaching.live",
