@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, ScalarSelect, Select, cast, func, or_, select
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import contains_eager
+from sqlalchemy.orm import InstrumentedAttribute, contains_eager
 
 from accounts.errors import AccountClosed, TokenExpired, TokenUnknown
 from accounts.models import (
@@ -140,10 +140,23 @@ def agreements(partner_id: UUID) -> list[Agreement]:
 
 
 def under_agreement(partner_ids: Collection[UUID]) -> set[UUID]:
-    """Those of the partners with which an agreement holds now: they start new things, the others keep what they have."""
+    """Those of the partners with which an agreement holds now: they start new things, others keep what they have."""
+    among = Agreement.partner_id.in_(partner_ids)
+    return set(db.session.scalars(select(Agreement.partner_id).where(among, _holds_now())))
+
+
+def takes_part(person_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    """Whether the person of that column belongs to a partner under agreement, or to none at all."""
+    member = exists().where(Membership.person_id == person_id)
+    agreed = exists().where(
+        Membership.person_id == person_id, Agreement.partner_id == Membership.partner_id, _holds_now()
+    )
+    return or_(~member, agreed)
+
+
+def _holds_now() -> ColumnElement[bool]:
     now = clock.now()
-    holds = (Agreement.from_at <= now, or_(Agreement.until_at.is_(None), Agreement.until_at > now))
-    return set(db.session.scalars(select(Agreement.partner_id).where(Agreement.partner_id.in_(partner_ids), *holds)))
+    return and_(Agreement.from_at <= now, or_(Agreement.until_at.is_(None), Agreement.until_at > now))
 
 
 def contacts(partner_id: UUID) -> list[PartnerContact]:
@@ -178,9 +191,7 @@ def people(search: str = "") -> Select[Person]:
     """Everybody whose name or e-mail has the text in it, by name. For the platform's administrators."""
     statement = select(Person).order_by(Person.name, Person.id)
     if search:
-        found = [
-            column.icontains(search, autoescape=True) for column in (Person.name, Person.name_latin, Person.email)
-        ]
+        found = [column.icontains(search, autoescape=True) for column in (Person.name, Person.name_latin, Person.email)]
         statement = statement.where(or_(*found))
     return statement
 

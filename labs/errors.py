@@ -55,6 +55,18 @@ class BudgetNotActive(LaunchRefused):
     kind = RefusalClass.FIXABLE
 
 
+class AgreementEnded(LaunchRefused):
+    """A partner that pays, teaches or computes takes part no more. `partner` says which."""
+
+    code = "agreement-ended"
+    title = _("The agreement with this partner has ended")
+    advice = _(
+        "Nothing is lost, and nothing new starts until the agreement is renewed. Ask the partner's administrator."
+    )
+    reason = "AGREEMENT_ENDED"
+    kind = RefusalClass.OPERATOR
+
+
 class FlavorNotGranted(LaunchRefused):
     code = "flavor-not-granted"
     title = _("This lab cannot run with that flavor")

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import joinedload
 
+from accounts import queries as accounts_queries
 from accounts.models import Partner, Person
 from app import clock
 from app.access import Actor, require_person
@@ -96,17 +97,22 @@ def visible_budget(actor: Actor, budget_id: UUID) -> Budget:
 
 
 def manages(actor: Actor, budget_id: UUID) -> bool:
+    """Whether the actor looks after the budget: appointed to it, or administering the partner it belongs to."""
     if actor.person_id is None:
         return False
-    return db.session.get(BudgetManager, (budget_id, actor.person_id)) is not None
+    return db.session.scalar(select(Budget.id).where(Budget.id == budget_id, _looked_after_by(actor))) is not None
 
 
 def budgets_seen_by(actor: Actor) -> Select[Budget]:
     statement = select(Budget).order_by(Budget.partner_id, Budget.kind, Budget.id)
     if actor.may_operate:
         return statement
+    return statement.where(_looked_after_by(actor))
+
+
+def _looked_after_by(actor: Actor) -> ColumnElement[bool]:
     managed = select(BudgetManager.budget_id).where(BudgetManager.person_id == actor.person_id)
-    return statement.where(or_(Budget.partner_id.in_(actor.administered_partner_ids), Budget.id.in_(managed)))
+    return or_(Budget.partner_id.in_(actor.administered_partner_ids), Budget.id.in_(managed))
 
 
 def budget_of_partner(partner_id: UUID) -> Budget | None:
@@ -268,10 +274,10 @@ def sessions_of_budget(budget_id: UUID, live_only: bool = False) -> Select[LabSe
 
 
 def sessions_seen_by(actor: Actor, *, live_only: bool = False, center_slug: str | None = None) -> Select[LabSession]:
-    """Everyone's for operators; otherwise one's own and those of the budgets one manages."""
+    """Everyone's for operators; otherwise one's own and those of the budgets one looks after."""
     statement = select(LabSession).order_by(LabSession.id.desc())
     if not actor.may_operate:
-        managed = select(BudgetManager.budget_id).where(BudgetManager.person_id == actor.person_id)
+        managed = select(Budget.id).where(_looked_after_by(actor))
         statement = statement.where(or_(LabSession.person_id == actor.person_id, LabSession.budget_id.in_(managed)))
     if live_only:
         statement = statement.where(LabSession.state.in_(LIVE_STATES))
@@ -308,7 +314,7 @@ class Offer:
     flavor: Flavor
     longest_minutes: int
     affordable_minutes: int
-    obstacle: str | None  # "maintenance", "unreachable", "unaffordable"
+    obstacle: str | None  # "agreement-ended", "maintenance", "unreachable", "unaffordable"
 
     @property
     def is_available(self) -> bool:
@@ -337,13 +343,15 @@ class LaunchPanel:
 
 def launch_panel(actor: Actor, template_id: UUID, budget_id: UUID) -> LaunchPanel:
     person_id = require_person(actor)
-    lab, purse = template(template_id), budget(budget_id).purse
+    lab, payer = template(template_id), budget(budget_id)
+    purse, flavors = payer.purse, flavors_of(template_id)
+    agreed = accounts_queries.under_agreement({payer.partner_id, *(flavor.center.partner_id for flavor in flavors)})
     cap = db.session.get(MemberCap, (budget_id, person_id))
     levels = [Level("budget", purse.available, purse.total)]
     if cap is not None and cap.cap_micro is not None:
         levels.insert(0, Level("cap", cap.left or 0, cap.cap_micro))
     left = min(level.left_micro for level in levels) if not purse.overrun else 0
-    offers = [_offer(lab, flavor, left) for flavor in flavors_of(template_id)]
+    offers = [_offer(lab, flavor, left, {payer.partner_id, flavor.center.partner_id} <= agreed) for flavor in flavors]
     affordable = max((o.affordable_minutes for o in offers if o.is_available), default=lab.default_minutes)
     return LaunchPanel(
         template=lab,
@@ -355,13 +363,15 @@ def launch_panel(actor: Actor, template_id: UUID, budget_id: UUID) -> LaunchPane
     )
 
 
-def _offer(lab: LabTemplate, flavor: Flavor, left: int) -> Offer:
+def _offer(lab: LabTemplate, flavor: Flavor, left: int, is_agreed: bool) -> Offer:
     longest = min(lab.longest_minutes, flavor.longest_minutes)
     affordable = longest
     if flavor.price_micro:
         affordable = min(longest, (left * 3600 // flavor.price_micro - GRACE_SECONDS) // 60)
     obstacle = None
-    if flavor.center.state != "up":
+    if not is_agreed:
+        obstacle = "agreement-ended"
+    elif flavor.center.state != "up":
         obstacle = "maintenance"
     elif flavor.center.unreachable_since is not None:
         obstacle = "unreachable"

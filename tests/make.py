@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from accounts import queries as accounts_queries
 from accounts.models import Membership, Partner, PartnerKind, Person, PersonalToken, PlatformRoleGrant, fingerprint
+from accounts.models_partners import Agreement
 from accounts.services import signing_in
 from app import clock
 from app.access import Actor, MemberRole, PlatformRole
@@ -37,7 +38,8 @@ def sign_in(app: Flask, person: Person) -> FlaskClient:
 
 
 class Make:
-    def partner(self, **values: Any) -> Partner:
+    def partner(self, *, agreed: bool = True, **values: Any) -> Partner:
+        """A partner, under an open-ended agreement unless told otherwise."""
         n = next(_number)
         defaults = {
             "slug": f"partner-{n}",
@@ -45,7 +47,14 @@ class Make:
             "title_zh": f"第{n}大学",
             "title_en": f"University {n}",
         }
-        return self._save(Partner(**defaults | values))
+        partner = self._save(Partner(**defaults | values))
+        if agreed:
+            self.agreement(partner)
+        return partner
+
+    def agreement(self, partner: Partner, **values: Any) -> Agreement:
+        defaults = {"from_at": clock.now() - timedelta(days=365), "until_at": None, "reference": "test"}
+        return self._save(Agreement(partner_id=partner.id, **defaults | values))
 
     def person(self, *, token: str | None = None, scopes: tuple[str, ...] = (), **values: Any) -> Person:
         n = next(_number)

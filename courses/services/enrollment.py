@@ -34,7 +34,7 @@ from courses.errors import (
     RunFull,
 )
 from courses.models import CourseRun, Enrollment, EnrollmentState, RunState, SeatPool
-from labs.services import budgets
+from labs.services import admission, budgets
 
 notices.describe(
     "enrollment.moved-up",
@@ -59,6 +59,8 @@ def enroll(actor: Actor, run_id: UUID, person_id: UUID) -> Enrollment:
     _require_open(actor, run)
     person = actor if person_id == actor.person_id else accounts_queries.actor(person_id)
     pools = policy.pools_for(person, run)
+    _require_agreements(run, person)
+    pools = _agreed(pools)
     if not pools:
         raise NoSeatsForPartner(partners=sorted(slug for slug, _zh, _en in person.partners.values()))
 
@@ -103,6 +105,8 @@ def fill(actor: Actor, run: CourseRun, pool_id: UUID) -> int:
     """
     pool = _lock(pool_id)
     given = 0
+    if not _agreed([pool]):
+        return 0
     while run.state is RunState.OPEN and not run.has_ended(clock.now()):
         waiting = _first_waiting(pool)
         if waiting is None or not _take(pool_id):
@@ -132,6 +136,18 @@ def _require_open(actor: Actor, run: CourseRun) -> None:
         raise RunEnded(ended_at=run.ends_at)
     if not policy.may_see_class(actor, run) and not run.takes_enrollments(at):
         raise EnrollmentClosed(enroll_from_at=run.enroll_from_at, enroll_until_at=run.enroll_until_at)
+
+
+def _require_agreements(run: CourseRun, person: Actor) -> None:
+    """Nobody joins a run of a partner that takes part no more, nor as one of its people; other partners' people do."""
+    own = sorted(person.memberships)
+    admission.check_agreements(run.course.partner_id, *(own if not accounts_queries.under_agreement(own) else ()))
+
+
+def _agreed(pools: list[SeatPool]) -> list[SeatPool]:
+    """Without the seats kept for partners whose agreement has ended."""
+    agreed = accounts_queries.under_agreement([pool.partner_id for pool in pools if pool.partner_id is not None])
+    return [pool for pool in pools if pool.partner_id is None or pool.partner_id in agreed]
 
 
 def _require_may_return(actor: Actor, run: CourseRun, known: Enrollment) -> None:
@@ -246,6 +262,7 @@ def _first_waiting(pool: SeatPool) -> Enrollment | None:
     statement = select(Enrollment).where(
         Enrollment.run_id == pool.run_id, Enrollment.state == EnrollmentState.WAITLISTED
     )
+    statement = statement.where(accounts_queries.takes_part(Enrollment.person_id))
     if pool.partner_id is not None:
         belongs = exists().where(Membership.person_id == Enrollment.person_id, Membership.partner_id == pool.partner_id)
         statement = statement.where(belongs)

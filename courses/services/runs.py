@@ -16,7 +16,7 @@ from courses import policy, queries
 from courses.errors import CourseArchived, NotPublished, SeatsTaken, SlugTaken
 from courses.models import CourseRun, CourseState, RunState, RunTeacher, SeatPool, TeachingRole
 from courses.services import enrollment
-from labs.services import budgets
+from labs.services import admission, budgets
 
 
 def open_run(
@@ -45,6 +45,7 @@ def open_run(
     require(policy.may_edit(actor, course))
     if course.state is CourseState.ARCHIVED:
         raise CourseArchived
+    admission.check_agreements(course.partner_id)
     version = queries.published_version(course_id)
     if version is None:
         raise NotPublished

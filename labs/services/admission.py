@@ -9,10 +9,14 @@ import sqlalchemy as sa
 from flask_babel import lazy_gettext as _
 from sqlalchemy import func, select
 
-from app import clock
+from accounts import queries as accounts_queries
+from accounts.models import Partner
+from app import clock, locale
 from app.db import db
+from app.errors import Remedy
 from labs import queries
 from labs.errors import (
+    AgreementEnded,
     BudgetNotActive,
     CapacityFull,
     CenterMaintenance,
@@ -23,7 +27,7 @@ from labs.errors import (
     NotEnrolled,
     UserConcurrency,
 )
-from labs.models import LIVE_STATES, Center, CenterState, Flavor, LabSession, MemberCap
+from labs.models import LIVE_STATES, Budget, Center, CenterState, Flavor, LabSession, MemberCap
 
 LABS_AT_ONCE = 3  # live sessions of one person
 
@@ -32,8 +36,9 @@ def check_request(*, person_id: UUID, template_id: UUID, flavor_id: UUID, minute
     """Return the flavor when everything that concerns this person and this lab is in order, or refuse."""
     if minutes < 1:
         raise InvalidRequest(_("A lab runs for at least a minute."), minutes=minutes)
-    _check_budget(budget_id, person_id)
+    budget = _check_budget(budget_id, person_id)
     flavor = _granted_flavor(template_id, flavor_id)
+    check_agreements(budget.partner_id, flavor.center.partner_id)
     longest = min(queries.template(template_id).longest_minutes, flavor.longest_minutes)
     if minutes > longest:
         raise ExceedsMaxRequest(
@@ -51,6 +56,25 @@ def check_request(*, person_id: UUID, template_id: UUID, flavor_id: UUID, minute
             layer={"name": "person", "limit": LABS_AT_ONCE, "held": live, "asked": 1, "unit": "sessions"},
         )
     return flavor
+
+
+def check_agreements(*partner_ids: UUID) -> None:
+    """Refuse where the agreement with one of these partners is over. What they have stays; nothing new starts."""
+    lacking = [i for i in partner_ids if i not in accounts_queries.under_agreement(partner_ids)]
+    if not lacking:
+        return
+    partner = db.session.get_one(Partner, lacking[0])
+    name = locale.pick(partner)
+    ended_at = max((a.until_at for a in accounts_queries.agreements(partner.id) if a.until_at), default=None)
+    raise AgreementEnded(
+        _("%(partner)s takes part no more, or not yet.", partner=name),
+        partner=partner.slug,
+        ended_at=ended_at,
+        remedies=(
+            Remedy("look-at-partner", _("See whom to ask at %(partner)s", partner=name), f"/partners/{partner.slug}"),
+            Remedy("renew-agreement", _("The platform's administrators can renew the agreement")),
+        ),
+    )
 
 
 def check_center(center: Center) -> None:
@@ -81,7 +105,7 @@ def lock_until_commit(what: str, row_id: UUID) -> None:
     db.session.execute(sa.select(func.pg_advisory_xact_lock(func.hashtextextended(f"{what}:{row_id}", 0))))
 
 
-def _check_budget(budget_id: UUID, person_id: UUID) -> None:
+def _check_budget(budget_id: UUID, person_id: UUID) -> Budget:
     budget = queries.budget(budget_id)
     cap = db.session.get(MemberCap, (budget_id, person_id))
     if cap is None or not cap.is_open:
@@ -94,6 +118,7 @@ def _check_budget(budget_id: UUID, person_id: UUID) -> None:
                 "ends_at": budget.ends_at.isoformat(),
             }
         )
+    return budget
 
 
 def _granted_flavor(template_id: UUID, flavor_id: UUID) -> Flavor:
