@@ -98,7 +98,7 @@ def expire_credits() -> int:
 
 JOBS = [
     Job(start_sessions, every=timedelta(seconds=2)),
-    Job(follow_sessions, every=timedelta(seconds=1)),
+    Job(follow_sessions, every=timedelta(milliseconds=400)),
     Job(reconcile_centers, every=timedelta(seconds=10)),
     Job(end_leases, every=timedelta(seconds=5)),
     Job(post_usage, every=timedelta(seconds=60)),

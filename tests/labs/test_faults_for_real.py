@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,48 +13,10 @@ import pytest
 
 from tests import campus as campuses
 from tests.campus import Campus, alive, until
+from tests.visitor import Student
 
 pytestmark = pytest.mark.campus
 REPAIRED_WITHIN = 60.0
-
-
-class Student:
-    """Li Na's browser, without the browser."""
-
-    def __init__(self, campus: Campus, key: str = "li.na") -> None:
-        who = next(one for one in campus.sign_ins if one["key"] == key)
-        self.http = httpx.Client(base_url=campus.platform_url, headers={"Origin": campus.platform_url}, timeout=30)
-        entered = self.http.post("/sign-in", data={"email": who["login"], "password": who["password"]})
-        assert entered.status_code == 303, entered.text[:300]
-
-    def __enter__(self) -> "Student":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.http.close()
-
-    def enroll(self) -> tuple[str, str]:
-        """Take a seat; return the run and its first lab unit."""
-        found = self.http.get("/courses/deep-learning-first-steps").text
-        run = re.search(r"/runs/([0-9a-f-]{36})", found)
-        assert run is not None
-        self.http.post(f"/api/v1/runs/{run[1]}/enrollments", json={})
-        units = self.http.get(f"/api/v1/runs/{run[1]}").json()["units"]
-        return run[1], next(unit["id"] for unit in units if unit["kind"] == "lab")
-
-    def launch(self, run: str, unit: str) -> str:
-        panel = self.http.get(f"/api/v1/runs/{run}/units/{unit}/launch-panel").json()
-        flavor = panel["offers"][0]["flavor"]["id"]
-        answer = self.http.post(f"/api/v1/runs/{run}/units/{unit}/sessions", json={"flavor_id": flavor, "minutes": 30})
-        assert answer.status_code == 202, answer.text
-        until(lambda: self.state(answer.json()["id"]) == "running", 120)
-        return str(answer.json()["id"])
-
-    def session(self, session_id: str) -> dict:
-        return self.http.get(f"/api/v1/lab-sessions/{session_id}").json()
-
-    def state(self, session_id: str) -> str:
-        return self.session(session_id)["state"]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +71,7 @@ def audit(campus: Campus) -> None:
 
 
 def test_a_server_killed_behind_our_back_is_settled(own, student, lab):
-    session = student.launch(*lab)
+    session = student.running(*lab)
     running = servers(own)
     assert running
     for process in running:
@@ -127,7 +88,7 @@ def test_a_server_killed_behind_our_back_is_settled(own, student, lab):
 
 def test_a_server_that_is_not_ours_is_stopped(own, student, lab):
     """As if somebody had lost the row: the platform says that the session has ended, and the server still runs."""
-    session = student.launch(*lab)
+    session = student.running(*lab)
     assert servers(own)
     url = settings(own)["DATABASE_URL"].replace("postgresql+psycopg://", "postgresql://")
     with psycopg.connect(url, autocommit=True) as database:
@@ -155,7 +116,7 @@ def test_the_hub_starts_nothing_that_was_not_ordered(own):
 
 def test_a_killed_worker_is_repaired_when_it_returns(own, student, lab, place):
     """Last, for it ends the campus: kill -9, everything stops; the next start settles what ran."""
-    session = student.launch(*lab)
+    session = student.running(*lab)
     left = own.everything()
     psutil.Process(own.parts["worker"]).kill()
     assert own.wait() != 0
