@@ -46,7 +46,7 @@ OF_ONE_HOP = frozenset(
 
 
 @stream_request_body
-class LabProxyHandler(ProxyHandler):  # type: ignore[misc]
+class LabProxyHandler(ProxyHandler):
     """One request, carried both ways piece by piece; or one websocket, frame by frame."""
 
     def initialize(self, **settings: object) -> None:

@@ -181,6 +181,18 @@ class JupyterHub:
             yield [server for user in users for server in user.servers if not server.stopped]
 
     def progress(self, user: str, server: str) -> Iterator[Progress]:
+        for wait in (*BACKOFF_SECONDS, None):
+            try:
+                yield from self._steps(user, server)
+            except HubRefused as refusal:
+                # For a moment after a start has failed the hub knows of no start and not yet of its failure.
+                if wait is None or "is not starting" not in refusal.message:
+                    raise
+                self._sleep(wait)
+            else:
+                return
+
+    def _steps(self, user: str, server: str) -> Iterator[Progress]:
         call = "progress"
         deadline = time.monotonic() + self._timeout.progress
         with self._stream(call, "GET", f"{_server_path(user, server)}/progress", "text/event-stream") as response:

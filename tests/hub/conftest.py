@@ -192,7 +192,8 @@ class Campus:
 
 def make_campus(folder: Path, spawner: str) -> Campus:
     platform = StandIn(CENTER, f"hub-{CENTER}", secrets.token_hex(16), secrets.token_hex(16))
-    return Campus(folder, platform, *free_ports(3), spawner=spawner)
+    bind, api, proxy_api = free_ports(3)
+    return Campus(folder, platform, bind, api, proxy_api, spawner)
 
 
 def need_walls() -> None:

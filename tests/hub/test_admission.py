@@ -11,8 +11,9 @@ import pytest
 from tornado import web
 
 from deploy.hub import settings
-from deploy.hub.admission import LessonFile, Platform, Refused, Spec, read_answer
+from deploy.hub.admission import Platform, Refused, Spec, read_answer
 from deploy.hub.hooks import environment, take_options
+from deploy.hub.lesson_files import LessonFile
 from deploy.hub.settings import BadSettings
 
 SPEC = {"cores": 1.5, "memory_mb": 1024, "accelerators": 0, "session": "0198c0de-0000-7000-8000-000000000001"}

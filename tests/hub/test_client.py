@@ -257,7 +257,7 @@ def test_pages_are_followed_one_call_each() -> None:
         server = {**SERVER, "name": f"lab-{name}"}
         behind = {"offset": following} if following else None
         stopped = {"old": {**SERVER, "ready": False, "stopped": True}}
-        user = {"name": name, "servers": {server["name"]: server, **stopped}}
+        user = {"name": name, "servers": {f"lab-{name}": server, **stopped}}
         return said(200, {"items": [user], "_pagination": {"next": behind}})
 
     script = Script(page("ada", 1), page("bob", 2), page("eve", None))
@@ -352,8 +352,19 @@ def test_a_stream_that_breaks_off_is_said_so() -> None:
 
 
 def test_progress_of_what_does_not_start_is_refused() -> None:
+    script = Script(message(400, "ada:lab-1 is not starting..."))
+
     with pytest.raises(HubRefused, match="not starting"):
-        list(Script(message(400, "lab-1 is not starting...")).hub.progress("ada", "lab-1"))
+        list(script.hub.progress("ada", "lab-1"))
+
+    assert script.waits == [0.1, 0.5]
+
+
+def test_a_hub_that_does_not_know_yet_why_a_start_failed_is_asked_again() -> None:
+    failed = stream('data: {"progress": 100, "failed": true, "message": "Spawn failed: no room"}')
+    script = Script(message(400, "ada:lab-1 is not starting..."), failed)
+
+    assert [step.message for step in script.hub.progress("ada", "lab-1")] == ["Spawn failed: no room"]
 
 
 # Over a real socket

@@ -62,9 +62,9 @@ def test_a_start_takes_until_it_is_made_ready() -> None:
 
     hub.start("ada", "lab-1", {"session": "1"}, "Lab")
 
-    assert hub.servers["ada", "lab-1"].state == "starting"
+    assert [server.state for server in hub.servers.values()] == ["starting"]
     hub.make_ready("ada", "lab-1")
-    assert hub.servers["ada", "lab-1"].state == "running"
+    assert [server.state for server in hub.servers.values()] == ["running"]
     assert hub.started == [("ada", "lab-1")]
 
 

@@ -105,8 +105,7 @@ def test_active_servers_come_in_pages(campus: Campus) -> None:
     for user, server in ordered:
         assert list(campus.client.progress(user, server))[-1].ready
         campus.client.remove(user, server)
-    for user, server in ordered:
-        eventually(lambda user=user, server=server: campus.client.server(user, server) is None)
+    eventually(lambda: not any(campus.client.server(user, server) for user, server in ordered))
     assert not ordered & {(server.user, server.name) for page in campus.client.active() for server in page}
 
 

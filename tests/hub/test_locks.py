@@ -170,7 +170,12 @@ def test_who_signs_out_of_the_platform_is_signed_out_here(campus: Campus) -> Non
             del campus.platform.tokens[token]
 
         answers = [200]
-        eventually(lambda: answers.append(browser.get(home, follow_redirects=False).status_code) or answers[-1] != 200)
+
+        def is_out() -> bool:
+            answers.append(browser.get(home, follow_redirects=False).status_code)
+            return answers[-1] != 200
+
+        eventually(is_out)
         location = browser.get(home, follow_redirects=False).headers["Location"]
 
     assert set(answers) == {200, 302}

@@ -242,7 +242,7 @@ def test_jupyterlab_fetches_nothing_and_speaks_the_readers_language(cell: Cell) 
 
 
 def test_what_is_missing_for_walls_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bubblewrap.shutil, "which", lambda program: None)
+    monkeypatch.setattr("deploy.hub.bubblewrap.shutil.which", lambda program: None)
 
     reason = bubblewrap.usable()
 
