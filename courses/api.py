@@ -42,6 +42,7 @@ BLUEPRINTS = (courses, runs)
 
 @courses.get("")
 @public
+@scope("courses:read")
 @courses.arguments(CatalogQuerySchema, location="query")
 @courses.response(200, CourseSchema(many=True))
 @courses.paginate(Rows)
@@ -53,6 +54,7 @@ def list_courses(query: dict[str, Any]) -> Select[Course]:
 
 @courses.get("/<slug>")
 @public
+@scope("courses:read")
 @courses.response(200, CourseDetailSchema)
 def show_course(slug: str) -> dict[str, Any]:
     """Show a course, its outline, and its runs that are not over."""
@@ -68,6 +70,7 @@ def show_course(slug: str) -> dict[str, Any]:
 
 @runs.get("/<uuid:run_id>")
 @public
+@scope("courses:read")
 @runs.response(200, RunSchema)
 def show_run(run_id: UUID) -> dict[str, Any]:
     """Show a run: dates, teachers, seats, outline, and where I stand in it."""

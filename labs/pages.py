@@ -270,7 +270,6 @@ def _budget_view(budget_id: UUID) -> dict[str, Any]:
         "may_fund": found.parent_id is not None and policy.may_fund(actor, found),
         "may_grant": found.parent_id is None and policy.may_grant(actor),
         "may_see_parent": found.parent_id is not None and actor.administers(found.partner_id),
-        "may_see_sessions": manages or policy.may_operate(actor),
         "form_key": uuid7().hex,
         "now": clock.now(),
     }

@@ -72,6 +72,7 @@ def show_sign_on(slug: str) -> ResponseReturnValue:
 @signed_in
 def connect_provider(slug: str) -> ResponseReturnValue:
     """Connect the partner's identity provider."""
+    _connectable(slug)
     form = request.form
     if form.get("role") not in set(MemberRole):
         raise BadRequest
@@ -96,6 +97,7 @@ def connect_provider(slug: str) -> ResponseReturnValue:
 @signed_in
 def disconnect_provider(slug: str) -> ResponseReturnValue:
     """Close that way in."""
+    _connectable(slug)
     with transaction():
         home_sign_in.disconnect(current_actor(), slug)
     flash(_("The sign-on is disconnected."), "success")
@@ -103,9 +105,7 @@ def disconnect_provider(slug: str) -> ResponseReturnValue:
 
 
 def _sign_on_page(slug: str, refusal: DomainError | None = None) -> ResponseReturnValue:
-    partner = queries.partner(slug)
-    if not policy.may_connect_providers(current_actor()):
-        raise NotFound
+    partner = _connectable(slug)
     page = render_template(
         "accounts/sign_on.html",
         partner=partner,
@@ -116,6 +116,13 @@ def _sign_on_page(slug: str, refusal: DomainError | None = None) -> ResponseRetu
         form=request.form,
     )
     return make_response(page, status_of(type(refusal)) if refusal else 200)
+
+
+def _connectable(slug: str) -> Partner:
+    partner = queries.partner(slug)
+    if not policy.may_connect_providers(current_actor()):
+        raise NotFound
+    return partner
 
 
 def _partner(slug: str) -> Partner:

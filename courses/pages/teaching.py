@@ -99,6 +99,7 @@ def add(run_id: UUID) -> ResponseReturnValue:
 @signed_in
 def remove(run_id: UUID) -> ResponseReturnValue:
     """Take somebody out of the run, with a reason."""
+    _taught(current_actor(), run_id)
     reason = request.form.get("reason", "").strip()[:500]
     person_id = request.form.get("person_id", type=UUID)
     faults = []
