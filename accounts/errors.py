@@ -120,6 +120,14 @@ class WeakPassword(Invalid):
     advice = _("Take at least ten characters, and not your name or e-mail address. A few unrelated words are good.")
 
 
+class CommonPassword(WeakPassword):
+    """In the list of passwords that are tried first (`accounts.common_passwords`)."""
+
+    code = "common-password"
+    title = _("This password is one that many people use")
+    advice = _("Who guesses tries it first, also with digits around it. A few unrelated words are good.")
+
+
 class UnknownScope(Invalid):
     code = "unknown-scope"
     title = _("There is no such scope")

@@ -7,8 +7,8 @@ from zoneinfo import available_timezones
 from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
-from accounts import passwords, policy, queries
-from accounts.errors import EmailTaken, WeakPassword, WrongCredentials
+from accounts import common_passwords, passwords, policy, queries
+from accounts.errors import CommonPassword, EmailTaken, WeakPassword, WrongCredentials
 from accounts.models import Person
 from accounts.services import notices, signing_in
 from app import audit
@@ -133,6 +133,10 @@ def _refuse_weak(password: str, person: Person) -> None:
     own = {person.email.casefold(), person.email.partition("@")[0].casefold(), person.name.casefold()}
     if len(password) < SHORTEST_PASSWORD or plain in own or len(set(plain)) < 4:
         raise WeakPassword(shortest=SHORTEST_PASSWORD)
+    if common_passwords.contains(password):
+        raise CommonPassword
+    if any("\ud800" <= c <= "\udfff" for c in password):
+        raise Invalid(_("This password has signs in it that are no text."))
     if len(password) > signing_in.LONGEST_PASSWORD:
         raise Invalid(_("A password has at most %(n)s characters.", n=signing_in.LONGEST_PASSWORD))
 
