@@ -5,7 +5,7 @@ from flask import Flask
 from playwright.sync_api import Browser
 
 from tests.browser import steps, tour
-from tests.browser.tour import Finding, Tour
+from tests.browser.tour import Tour
 from tests.campus import Campus
 
 pytestmark = [pytest.mark.campus, pytest.mark.browser]
@@ -55,8 +55,8 @@ def test_the_tour_notices_what_is_wrong(app: Flask, campus: Campus, browser: Bro
 
 def all_of(tours: dict[str | None, Tour], name: str) -> str:
     """What was found, each thing once, to be read."""
-    found: list[Finding] = [one for walk in tours.values() for one in getattr(walk, name)]
-    return "\n".join(sorted({str(one) for one in found}))
+    found: set[tuple[str, str | None]] = {(str(one), key) for key, walk in tours.items() for one in getattr(walk, name)}
+    return "\n".join(f"{text} [{key}]" for text, key in sorted(found, key=str))
 
 
 def test_every_page_can_be_reached_by_links(app: Flask, tours: dict[str | None, Tour]) -> None:

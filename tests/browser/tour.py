@@ -28,6 +28,7 @@ AXE = Axe().axe_script
 NO_PAGES = {
     "home_sign_in.depart",  # to the sign-in of a university, and back
     "home_sign_in.arrive",
+    "second_factor.show",  # for those who have begun to turn it on
     "sign_in.show_code",  # between the password and the code of one's phone
     "labs.open_lab",  # leads to the lab, on another host
     "labs.status",  # parts of pages, which htmx asks for
