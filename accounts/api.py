@@ -3,12 +3,14 @@
 from typing import Any
 from uuid import UUID
 
+from flask import request
 from flask_smorest import Blueprint
 from sqlalchemy import Select
 
 from accounts import policy, queries, schemas, trail
 from accounts.models import Membership, Notice, Partner, PersonalToken, SignIn
 from accounts.schemas import (
+    AskResetSchema,
     MadeTokenSchema,
     MakeTokenSchema,
     MemberSchema,
@@ -20,10 +22,11 @@ from accounts.schemas import (
     TokenSchema,
     TrailSchema,
     TrailSearchSchema,
+    UseResetSchema,
 )
-from accounts.services import notices, signing_in, tokens
+from accounts.services import attempts, notices, password_reset, signing_in, tokens
 from accounts.trail import Search
-from app.access import current_actor, people_only, require_person, scope, signed_in
+from app.access import current_actor, people_only, public, require_person, scope, signed_in
 from app.audit import AuditEntry
 from app.db import transaction
 from app.errors import NotFound
@@ -32,7 +35,32 @@ from app.paging import Rows
 mine = Blueprint("me", __name__, url_prefix="/api/v1/me", description="The person who asks")
 partners = Blueprint("partners-api", __name__, url_prefix="/api/v1/partners", description="Partners and their people")
 trails = Blueprint("trail-api", __name__, url_prefix="/api/v1/trail", description="Who did what to which row")
-BLUEPRINTS = (mine, partners, trails)
+resets = Blueprint("resets-api", __name__, url_prefix="/api/v1/password-resets", description="Forgotten passwords")
+BLUEPRINTS = (resets, mine, partners, trails)
+
+
+@resets.post("")
+@public
+@resets.arguments(AskResetSchema)
+@resets.response(204)
+def ask_reset(body: dict[str, Any]) -> None:
+    """Have a link to a new password mailed. Says the same whether or not there is such an account."""
+    with transaction():
+        attempts.count_reset(request.remote_addr)
+    with transaction():
+        password_reset.ask(body["email"])
+
+
+@resets.post("/use")
+@public
+@resets.arguments(UseResetSchema)
+@resets.response(204)
+def use_reset(body: dict[str, Any]) -> None:
+    """Set the new password with the key from the link: it works once. All sign-ins end."""
+    with transaction():
+        attempts.count_reset(request.remote_addr)
+    with transaction():
+        password_reset.use(body["key"], body["password"])
 
 
 @mine.get("")

@@ -10,7 +10,7 @@ class WrongCredentials(SignInRequired):
 
     code = "wrong-credentials"
     title = _("E-mail or password is not right")
-    advice = _("Check both and try again. If you forgot the password, your partner's administrator can set a new one.")
+    advice = _("Check both and try again. If you forgot the password, ask for a new one.")
 
 
 class WrongCode(SignInRequired):
@@ -112,6 +112,12 @@ class InvitationUnknown(NotFound):
     code = "invitation-unknown"
     title = _("This code is not valid")
     advice = _("Check that it was copied in full. If it was used, has expired or was taken back, ask for a new one.")
+
+
+class ResetUnknown(NotFound):
+    code = "reset-unknown"
+    title = _("This link is not valid")
+    advice = _("It works once, and for half an hour. Ask for a new one on the sign-in page.")
 
 
 class WeakPassword(Invalid):

@@ -8,7 +8,7 @@ from flask import current_app
 
 from accounts.adapters.smtp import Letter, MailError, MailServer
 from accounts.models import MailState
-from accounts.services import attempts, hub_sign_on, mail
+from accounts.services import attempts, hub_sign_on, mail, password_reset
 from app.config import Settings
 from app.db import transaction
 from app.jobs import Job
@@ -17,14 +17,16 @@ log = logging.getLogger(__name__)
 
 
 def forget_old_sign_on() -> int:
-    """Remove counters of attempts, codes and tokens of hubs whose time is over."""
+    """Remove counters of attempts, codes and tokens of hubs, and links to new passwords, whose time is over."""
     with transaction():
-        return attempts.forget_old() + hub_sign_on.forget_old()
+        return attempts.forget_old() + hub_sign_on.forget_old() + password_reset.forget_old()
 
 
 def deliver_mail() -> int:
-    """Send mails that are due; without a mail server, keep them to be looked at."""
+    """Answer who forgot a password, and send mails that are due; without a mail server, keep them to be looked at."""
     settings: Settings = current_app.extensions["settings"]
+    with transaction():
+        password_reset.answer(limit=50)
     with transaction():
         due = mail.claim(limit=50)
     done = 0

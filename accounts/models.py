@@ -263,22 +263,51 @@ class MailState(StrEnum):
 
 
 class Mail(Entity):
-    """A notice on its way to its reader's mailbox. The row is the queue; there is one for each notice."""
+    """A mail on its way to a mailbox; the row is the queue. Most bring a notice, at most one each.
+
+    Others go to an address (`kind` says how they read): it may be nobody's yet. What their link must carry is
+    sealed here until the mail has left.
+    """
 
     __tablename__ = "mail"
-    __table_args__ = (Index("ix_mail_due", "next_at", postgresql_where=text("state = 'waiting'")),)
+    __table_args__ = (
+        Index("ix_mail_due", "next_at", postgresql_where=text("state = 'waiting'")),
+        CheckConstraint("(notice_id IS NULL) = (kind IS NOT NULL)", name="one_origin"),
+    )
 
-    notice_id: Mapped[UUID] = mapped_column(ForeignKey(Notice.id), unique=True)
+    notice_id: Mapped[UUID | None] = mapped_column(ForeignKey(Notice.id), unique=True)
     state: Mapped[MailState] = mapped_column(default=MailState.WAITING)
     attempts: Mapped[int] = mapped_column(default=0)
     next_at: Mapped[datetime]  # when to try; while somebody tries, when to try again should they die
     done_at: Mapped[datetime | None]
-    address: Mapped[str | None]  # as it was sent
+    address: Mapped[str | None]  # of a notice: as it was sent
     subject: Mapped[str | None]
     text: Mapped[str | None]
     last_error: Mapped[str | None]
+    kind: Mapped[str | None]
+    facts: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
+    name: Mapped[str] = mapped_column(default="", server_default="")
+    language: Mapped[str] = mapped_column(default="", server_default="")
+    time_zone: Mapped[str] = mapped_column(default="", server_default="")
+    path: Mapped[str] = mapped_column(default="", server_default="")  # of the link, to which what was sealed is added
+    sealed_key: Mapped[str | None]
 
-    notice: Mapped[Notice] = relationship(lazy="joined", innerjoin=True)
+    notice: Mapped[Notice | None] = relationship(lazy="joined")
+
+
+class PasswordReset(Entity):
+    """Somebody asked for a new password. A job looks whether there is an account, and mails a link."""
+
+    __tablename__ = "password_reset"
+    __table_args__ = (Index("ix_password_reset_asked", "created_at", postgresql_where=text("person_id IS NULL")),)
+
+    email: Mapped[str]  # as it was typed
+    expires_at: Mapped[datetime]
+    person_id: Mapped[UUID | None] = mapped_column(ForeignKey(Person.id), index=True)  # whose it is, once looked up
+    sha256: Mapped[str | None] = mapped_column(unique=True)
+    used_at: Mapped[datetime | None]
+
+    person: Mapped[Person | None] = relationship(lazy="raise")
 
 
 def fingerprint(secret: str) -> str:

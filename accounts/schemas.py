@@ -72,6 +72,17 @@ class MakeTokenSchema(ma.Schema):
     days = fields.Integer(load_default=90, validate=validate.Range(1, LONGEST_DAYS))
 
 
+class AskResetSchema(ma.Schema):
+    email = fields.String(required=True, validate=validate.Length(1, 254))
+
+
+class UseResetSchema(ma.Schema):
+    key = fields.String(
+        required=True, validate=validate.Length(1, 100), metadata={"description": "From the link in the mail"}
+    )
+    password = fields.String(required=True, validate=validate.Length(1, 200))
+
+
 class SignInSchema(ma.Schema):
     id = fields.UUID()
     created_at = fields.AwareDateTime()

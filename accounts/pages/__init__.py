@@ -1,11 +1,12 @@
 """The pages of accounts, one module for each place: sign-in, profile, notices, a partner's people, OpenID Connect."""
 
-from accounts.pages import claim, home_sign_in, mail, notices, oidc, partners, profile, second_factor, sign_in, trail
+from accounts.pages import claim, home_sign_in, mail, notices, oidc, partners, password_reset, profile, second_factor, sign_in, trail
 
 BLUEPRINTS = (
     claim.blp,
     home_sign_in.blp,
     sign_in.blp,
+    password_reset.blp,
     profile.blp,
     second_factor.blp,
     notices.blp,

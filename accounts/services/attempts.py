@@ -20,6 +20,7 @@ from app.db import db
 WINDOW = timedelta(minutes=15)
 FOR_ACCOUNT = 8  # from one address
 INVITATIONS = 20  # wrong codes from one address
+RESETS = 50  # passwords asked for, and links tried, from one address
 FROM_ADDRESS = 100  # for all accounts; a campus may stand behind one address
 
 
@@ -34,17 +35,13 @@ def count(email: str, address: str | None) -> None:
 def forgive(email: str, address: str | None) -> None:
     """The attempt was right: it does not count, and the account starts anew."""
     by_address, by_account = _keys(email, address)
-    counter = update(AttemptCount).where(AttemptCount.key == by_address, AttemptCount.attempts > 0)
-    db.session.execute(counter.values(attempts=AttemptCount.attempts - 1))
+    _take_one_back(by_address)
     db.session.execute(delete(AttemptCount).where(AttemptCount.key == by_account))
 
 
 def forgive_invitation(address: str | None) -> None:
     """The code was right: it does not count."""
-    counter = update(AttemptCount).where(
-        AttemptCount.key == fingerprint(f"invitation {_place(address)}"), AttemptCount.attempts > 0
-    )
-    db.session.execute(counter.values(attempts=AttemptCount.attempts - 1))
+    _take_one_back(fingerprint(f"invitation {_place(address)}"))
 
 
 def count_code(person_id: UUID) -> None:
@@ -61,6 +58,13 @@ def count_invitation(address: str | None) -> None:
     """Count an attempt to use a code of an invitation, by address: such codes are short enough to type."""
     attempts, ends_at = _count(fingerprint(f"invitation {_place(address)}"))
     _refuse_above(INVITATIONS, attempts, ends_at)
+
+
+def count_reset(address: str | None) -> None:
+    """Count who asks for a new password, or brings the link to one. By address alone: whoever asks too often
+    for somebody else's account must not keep its owner from asking."""
+    attempts, ends_at = _count(fingerprint(f"reset {_place(address)}"))
+    _refuse_above(RESETS, attempts, ends_at)
 
 
 def forget_old() -> int:
@@ -88,6 +92,11 @@ def _count(key: str) -> tuple[int, datetime]:
     )
     attempts, ends_at = db.session.execute(statement).one()
     return attempts, ends_at
+
+
+def _take_one_back(key: str) -> None:
+    counter = update(AttemptCount).where(AttemptCount.key == key, AttemptCount.attempts > 0)
+    db.session.execute(counter.values(attempts=AttemptCount.attempts - 1))
 
 
 def _refuse_above(most: int, attempts: int, ends_at: datetime) -> None:

@@ -64,14 +64,19 @@ def notify(person_id: UUID, kind: str, event: str, url: str | None = None, **fac
 
 def read(notice: Notice) -> News:
     """Put the notice in words, for whoever reads now."""
-    words = KINDS.get(notice.kind, Words(notice.kind))
-    facts = _Facts({name: _shown(name, value) for name, value in notice.facts.items()})
-    for name in notice.facts:
+    title, text = words(notice.kind, notice.facts)
+    return News(notice.id, title, text, notice.url, notice.created_at, notice.read_at)
+
+
+def words(kind: str, known: dict[str, Any]) -> tuple[str, str]:
+    """Title and text of that kind with these facts, for whoever reads now."""
+    said = KINDS.get(kind, Words(kind))
+    facts = _Facts({name: _shown(name, value) for name, value in known.items()})
+    for name in known:
         if name.endswith("_zh"):
             name = name.removesuffix("_zh")
-            facts[name] = locale.pick(SimpleNamespace(**notice.facts), name)
-    title, text = str(words.title) % facts, str(words.text) % facts
-    return News(notice.id, title, text, notice.url, notice.created_at, notice.read_at)
+            facts[name] = locale.pick(SimpleNamespace(**known), name)
+    return str(said.title) % facts, str(said.text) % facts
 
 
 def mark_read(actor: Actor, notice_id: UUID) -> Notice:

@@ -5,13 +5,14 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from sqlalchemy.exc import IntegrityError
 
 from accounts import common_passwords, passwords, policy, queries
 from accounts.errors import CommonPassword, EmailTaken, WeakPassword, WrongCredentials
 from accounts.models import Person
 from accounts.services import notices, signing_in
-from app import audit
+from app import audit, clock
 from app.access import Actor, require, require_person
 from app.db import db
 from app.errors import Invalid
@@ -105,6 +106,11 @@ def set_password(actor: Actor, person_id: UUID, password: str) -> None:
     _set_password(actor, queries.person(person_id), password, keep_sign_in=None)
 
 
+def replace_password(person: Person, password: str) -> None:
+    """Set a forgotten password, for a service that knows that the person asked. All browsers have to sign in again."""
+    _set_password(queries.actor(person.id), person, password, keep_sign_in=None)
+
+
 def close(actor: Actor, person_id: UUID, reason: str) -> None:
     """Close an account: nothing is deleted, and nobody gets in any more, neither by browser nor by token."""
     require(policy.may_close_accounts(actor))
@@ -126,6 +132,8 @@ def _set_password(actor: Actor, person: Person, password: str, keep_sign_in: UUI
     person.password_hash = passwords.hashed(password)
     signing_in.end_all(actor, person.id, keep=keep_sign_in)
     audit.record(actor, "person.set-password", person)
+    event = f"password-changed:{clock.now().isoformat()}"
+    notices.notify(person.id, "password-changed", event, url="/profile#sign-ins")
 
 
 def _refuse_weak(password: str, person: Person) -> None:
@@ -165,3 +173,10 @@ def checked_time_zone(name: str) -> str:
     if name not in available_timezones():
         raise Invalid(_("There is no time zone “%(name)s”.", name=name[:50]))
     return name
+
+
+notices.describe(
+    "password-changed",
+    _l("Your password was changed"),
+    _l("Browsers have to sign in again. If it was not you, ask for a new password at once, and revoke your tokens."),
+)
