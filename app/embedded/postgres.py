@@ -183,6 +183,13 @@ def _says_ready(cluster: Cluster) -> bool:
     return len(lines) > STATUS_LINE and lines[STATUS_LINE].strip() == "ready"
 
 
+def tidy(cluster: Cluster) -> None:
+    """Leave no empty folder in /tmp, once the server has stopped."""
+    if cluster.socket.parent != cluster.data.parent:
+        with contextlib.suppress(OSError):
+            cluster.socket.rmdir()
+
+
 def create_database(cluster: Cluster, name: str = DATABASE) -> None:
     """Make the database if it is not there yet."""
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as connection:
@@ -248,7 +255,7 @@ def _copy(software: Path, copy: Path) -> None:
 
 def _reachable_home(home: Path) -> Path:
     """A folder outside of a closed one, for this checkout alone."""
-    reachable = ROOT_HOME / _short_name(home)
+    reachable = ROOT_HOME / short_name(home)
     with _disk_said_clearly(reachable):
         for folder in (ROOT_HOME, reachable):
             if not folder.exists():
@@ -260,7 +267,7 @@ def _reachable_home(home: Path) -> Path:
 def _socket_folder(home: Path, account: Account) -> Path:
     folder = home / "socket"
     if len(os.fsencode(folder / SOCKET_NAME)) > SOCKET_PATH_LIMIT or not PLAIN_PATH.fullmatch(str(folder)):
-        folder = Path("/tmp") / f"chancai-{os.geteuid()}-{_short_name(home)}"  # noqa: S108 - its owner is checked below
+        folder = Path("/tmp") / f"chancai-{os.geteuid()}-{short_name(home)}"  # noqa: S108 - its owner is checked below
     with _disk_said_clearly(folder):
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
@@ -288,7 +295,7 @@ def _disk_full(path: Path) -> str:
     return f"The disk that holds {path.parent} is full: PostgreSQL needs {SPACE_FOR_DATA // 2**20} MiB of space there."
 
 
-def _short_name(home: Path) -> str:
+def short_name(home: Path) -> str:
     return hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
 
 

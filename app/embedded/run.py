@@ -72,6 +72,7 @@ class Campus:
     console: Console
     supervisor: Supervisor = field(init=False)
     addresses: Addresses = field(init=False)
+    cluster: Cluster | None = None
 
     def __post_init__(self) -> None:
         self.supervisor = Supervisor(self.console)
@@ -89,6 +90,8 @@ class Campus:
             return problem.exit_code
         finally:
             self.supervisor.stop_all()
+            if self.cluster is not None:
+                postgres.tidy(self.cluster)
             self.plan.var.forget()
             self.console.say("Stopped; nothing is left running.")
 
@@ -137,7 +140,7 @@ class Campus:
                 step.done = f"Database answers: PostgreSQL {database.check(self.plan.database_url)}"
             return self.plan.database_url
         with self.console.step("Starting PostgreSQL", "") as step:
-            cluster = postgres.prepare(self.plan.var.path)
+            cluster = self.cluster = postgres.prepare(self.plan.var.path)
             for note in cluster.notes:
                 self.console.warn(note)
             part = self.supervisor.start(

@@ -16,7 +16,7 @@ import psutil
 import psycopg
 import pytest
 
-from app.embedded import database, environment
+from app.embedded import database, environment, postgres
 from app.embedded.var import Var
 from tests.campus import Campus, alive, launch, room, started, until
 from tests.embedded.disks import small_disk
@@ -138,6 +138,7 @@ def test_ctrl_c_stops_all_of_it(var_dir: Path):
         assert campus.wait() == 0
         assert alive(everything) == []
         assert Var(var_dir).running() is None
+        assert not list(Path("/tmp").glob(f"chancai-{os.geteuid()}-{postgres.short_name(var_dir)}"))
 
 
 @pytest.mark.parametrize("name", ["postgres", "hub", "worker", "web"])
