@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 RUN ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test check doctor bench translations screenshots clean
+.PHONY: help run install install-dev test check doctor bench access translations screenshots clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ doctor: install ## say what is missing or wrong here, and how to mend it
 
 bench: install-dev ## measure, and write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks $(ONLY)
+
+access: install-dev ## write docs/access.md, who may do what, anew
+	@DATABASE_URL=postgresql+psycopg:// SECRET_KEY=unused $(BIN)/chancai access write
 
 translations: install-dev ## collect the texts into the catalogs and say what is to be translated
 	$(BIN)/chancai translations update

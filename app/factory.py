@@ -8,20 +8,24 @@ from flask import Blueprint, Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_migrate import Migrate
 
+import accounts.access_matrix
 import accounts.api
 import accounts.commands
 import accounts.jobs
 import accounts.oidc
 import accounts.pages
 import accounts.sign_on
+import courses.access_matrix
 import courses.api
 import courses.pages
+import labs.access_matrix
 import labs.api
 import labs.commands
 import labs.internal
 import labs.jobs
 import labs.pages
-from app import apidocs, assets, catalogs, csrf, demo, jobs, locale, logs, pages, problems
+from app import access_matrix, access_page, apidocs, assets, catalogs, csrf, demo, jobs, locale, logs, pages, problems
+from app.access_matrix import Section
 from app.config import Settings
 from app.db import db
 from app.jobs import Job
@@ -67,6 +71,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
         count_unread=accounts.pages.notices.count_unread,
     )
     apidocs.init_app(app)
+    access_page.init_app(app, _access_matrix())
     jobs.init_app(app, _jobs())
     accounts.commands.init_app(app)
     labs.commands.init_app(app)
@@ -84,6 +89,11 @@ def _page_blueprints() -> list[Blueprint]:
 
 def _jobs() -> list[Job]:
     return [*accounts.jobs.JOBS, *labs.jobs.JOBS]
+
+
+def _access_matrix() -> list[Section]:
+    domains = (access_matrix, accounts.access_matrix, courses.access_matrix, labs.access_matrix)
+    return [section for domain in domains for section in domain.MATRIX]
 
 
 def _hubs(settings: Settings) -> dict[str, Hub]:

@@ -12,6 +12,7 @@ from flask_babel import gettext
 from flask_smorest import Api
 from werkzeug.exceptions import HTTPException
 
+from app.access import public
 from app.db import db
 from app.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, SignInRequired, TooMany, Unavailable
 
@@ -53,6 +54,11 @@ class ProblemApi(Api):
 
     def _register_error_handlers(self) -> None:
         """`init_app` below answers for pages and API alike."""
+
+    @public
+    def _openapi_json(self) -> Response:
+        response: Response = super()._openapi_json()
+        return response
 
     def _register_responses(self) -> None:
         content = {"application/problem+json": {"schema": ProblemSchema}}

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
-from accounts import passwords, queries
+from accounts import passwords, policy, queries
 from accounts.errors import AccountClosed, WrongCredentials
 from accounts.models import AccessToken, Person, SignIn, fingerprint
 from app import audit, clock
-from app.access import Actor, require_person
+from app.access import Actor, require, require_person
 from app.db import db
 from app.errors import NotFound
 
@@ -72,6 +72,7 @@ def end(actor: Actor, sign_in_id: UUID) -> None:
 
 def end_all(actor: Actor, person_id: UUID, keep: UUID | None = None) -> int:
     """End every sign-in of a person but the one to keep: called when a password changes or an account is closed."""
+    require(policy.may_change_person(actor, person_id))
     statement = select(SignIn).where(SignIn.person_id == person_id, SignIn.ended_at.is_(None))
     live = [row for row in db.session.scalars(statement.order_by(SignIn.id).with_for_update()) if row.id != keep]
     for sign_in in live:

@@ -1,0 +1,90 @@
+"""Who gets what from the routes of labs and budgets; the words are explained in app/access_matrix.py."""
+
+from flask_babel import lazy_gettext as _
+
+from app.access_matrix import NO_PERSON, OPERATORS, OWNER, PARTNER, SIGNED_IN, TEACHING, Action, Section
+
+SEES_THE_LAB = OWNER | TEACHING | PARTNER | OPERATORS
+SEES_THE_BUDGET = TEACHING | PARTNER | OPERATORS
+SEES_THE_PARTNERS_BUDGET = PARTNER | OPERATORS
+
+MATRIX = (
+    Section(
+        _("Labs"),
+        (
+            Action(_("See one's own labs"), SIGNED_IN, "GET /labs", "GET /api/v1/lab-sessions/"),
+            Action(
+                _("See a lab and what it costs"),
+                SEES_THE_LAB,
+                "GET /labs/<session_id>",
+                "GET /labs/<session_id>/status",
+                "GET /api/v1/lab-sessions/<session_id>",
+            ),
+            Action(_("Go inside a lab"), OWNER, "GET /labs/<session_id>/open", told=SEES_THE_LAB),
+            Action(
+                _("Stop a lab"),
+                SEES_THE_LAB,
+                "POST /labs/<session_id>/stop",
+                "POST /api/v1/lab-sessions/<session_id>/stop",
+            ),
+            Action(
+                _("Ask whether a server may start, and say that it has stopped (hubs)"),
+                NO_PERSON,
+                "POST /internal/admission",
+                "POST /internal/ended",
+                is_machine=True,
+            ),
+        ),
+    ),
+    Section(
+        _("Compute budgets"),
+        (
+            Action(_("List the budgets one looks after"), SIGNED_IN, "GET /api/v1/budgets/"),
+            Action(
+                _("See a run's budget, who draws on it, and what it paid for"),
+                SEES_THE_BUDGET,
+                "GET /budgets/<budget_id>",
+                "GET /budgets/<budget_id>/sessions.csv",
+                "GET /api/v1/budgets/<budget_id>",
+                "GET /api/v1/budgets/<budget_id>/members",
+                "GET /api/v1/budgets/<budget_id>/sessions",
+            ),
+            Action(
+                _("Change a member's share"),
+                TEACHING | PARTNER,
+                "POST /budgets/<budget_id>/members/<person_id>",
+                "PUT /api/v1/budgets/<budget_id>/members/<person_id>",
+                told=SEES_THE_BUDGET,
+            ),
+            Action(
+                _("Pass credits on to a run's budget"),
+                PARTNER,
+                "POST /budgets/<budget_id>/fund",
+                "POST /api/v1/budgets/<budget_id>/transfers",
+                told=SEES_THE_BUDGET,
+            ),
+            Action(_("See all budgets of a partner"), SEES_THE_PARTNERS_BUDGET, "GET /partners/<slug>/budget"),
+            Action(
+                _("Grant a partner credits"),
+                OPERATORS,
+                "POST /budgets/<budget_id>/grant",
+                "POST /api/v1/budgets/<budget_id>/grants",
+                told=SEES_THE_PARTNERS_BUDGET,
+            ),
+        ),
+    ),
+    Section(
+        _("Computing centers"),
+        (
+            Action(_("List the centers with their flavors and prices"), SIGNED_IN, "GET /api/v1/centers/"),
+            Action(_("Watch all centers and labs"), OPERATORS, "GET /operations", told=SIGNED_IN),
+            Action(
+                _("Open a center, let it drain, or close it"),
+                OPERATORS,
+                "POST /operations/centers/<slug>/state",
+                "PATCH /api/v1/centers/<slug>",
+                told=SIGNED_IN,
+            ),
+        ),
+    ),
+)

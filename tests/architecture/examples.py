@@ -1,0 +1,194 @@
+"""What is sent to each route that wants something, so that it can do its work for those who may."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pyotp
+import sqlalchemy as sa
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+from accounts.models import IdentityProvider, PasswordReset, SecondFactor, fingerprint
+from app import clock
+from app.db import db
+from tests.architecture.world import ISSUER, PASSWORD, World
+
+HUB = "http://labs.test/hub/oauth_callback"
+NEW_PASSWORD = "another horse battery"
+
+
+@dataclass
+class Example:
+    """A body (`json` or `form`), and what else belongs to the request. An empty one says: nothing is needed."""
+
+    json: dict[str, Any] | None = None
+    form: dict[str, Any] | None = None
+    query: dict[str, Any] = field(default_factory=dict)
+    session: dict[str, Any] = field(default_factory=dict)  # of the browser, beside the sign-in
+    ids: dict[str, Any] = field(default_factory=dict)  # in the address of this route, instead of the usual ones
+    arrange: Callable[[], None] | None = None  # done before, and undone with the request
+
+
+NOTHING = Example()
+
+
+def example(world: World, walker: UUID | None, route: str) -> Example:
+    """What this walker sends to the route. Routes that only read need no entry, unless they ask for more."""
+    known = _examples(world, walker)
+    if route in known:
+        return known[route]
+    assert route.startswith("GET "), f"{route}: add what it is sent to tests/architecture/examples.py (or NOTHING)"
+    return NOTHING
+
+
+def _examples(world: World, walker: UUID | None) -> dict[str, Example]:
+    return _of_accounts(world, walker) | _of_labs(world) | _of_courses(world)
+
+
+def _of_accounts(world: World, walker: UUID | None) -> dict[str, Example]:
+    code = pyotp.TOTP(world.secret).at(clock.now())
+    soon = clock.now().timestamp() + 60
+    arrival = {"issuer": ISSUER, "subject": "a-new-one", "name": None, "email": None}
+    half_way = {
+        "person": world.student_id.hex,
+        "password": fingerprint(world.password_hash),
+        "until": soon,
+        "way_back": "/",
+    }
+    departure = {
+        "slug": world.ids["slug"],
+        "state": "state",
+        "nonce": "nonce",
+        "verifier": "verifier",
+        "until": soon,
+        "way_back": "/",
+        "link": None,
+    }
+    authorization = {
+        "response_type": "code",
+        "client_id": "hub-embedded",
+        "redirect_uri": HUB,
+        "scope": "openid profile",
+        "state": "state",
+        "code_challenge": create_s256_code_challenge("v" * 43),
+        "code_challenge_method": "S256",
+    }
+    token = {"name": "walk", "scopes": ["labs:read"], "days": 7}
+    return {
+        "POST /language": Example(form={"language": "en", "next": "/"}),
+        "POST /sign-in": Example(form={"email": "student@home.example", "password": PASSWORD}),
+        "GET /sign-in/code": Example(session={"half_way": half_way}),
+        "POST /sign-in/code": Example(form={"code": code}, session={"half_way": half_way}),
+        "GET /sign-in/back": Example(query={"state": "state", "code": "code"}, session={"departure": departure}),
+        "POST /sign-out": NOTHING,
+        "POST /sign-in/forgot": Example(form={"email": "student@home.example"}),
+        "GET /sign-in/reset": Example(query={"key": "reset-key"}, arrange=lambda: _wants_password(world)),
+        "POST /sign-in/reset": Example(
+            form={"key": "reset-key", "password": NEW_PASSWORD}, arrange=lambda: _wants_password(world)
+        ),
+        "POST /api/v1/password-resets": Example(json={"email": "student@home.example"}),
+        "POST /api/v1/password-resets/use": Example(
+            json={"key": "reset-key", "password": NEW_PASSWORD}, arrange=lambda: _wants_password(world)
+        ),
+        "POST /claim": Example(form={"code": world.code}),
+        "POST /claim/accept": Example(form={"code": world.code}),
+        "POST /claim/new": Example(
+            form={"code": world.code, "name": "New", "email": "new@home.example", "password": NEW_PASSWORD}
+        ),
+        "GET /oauth/authorize": Example(query=authorization),
+        "POST /oauth/token": Example(form={"grant_type": "authorization_code", "code": "x", "redirect_uri": HUB}),
+        "POST /oauth/revoke": Example(form={"token": "x"}),
+        "POST /profile": Example(form={"name": "Renamed", "language": "en", "time_zone": "UTC"}),
+        "POST /profile/mail": Example(form={"wants_mail": "1"}),
+        "POST /profile/password": Example(form={"current": PASSWORD, "new": NEW_PASSWORD}),
+        "POST /profile/tokens": Example(form={"purpose": "walk", "scopes": ["labs:read"], "days": "7"}),
+        "POST /api/v1/me/tokens": Example(json=token),
+        "POST /profile/tokens/<token_id>/revoke": NOTHING,
+        "DELETE /api/v1/me/tokens/<token_id>": NOTHING,
+        "POST /profile/sign-ins/<sign_in_id>/end": NOTHING,
+        "DELETE /api/v1/me/sign-ins/<sign_in_id>": NOTHING,
+        "POST /profile/second-factor": Example(arrange=_not_confirmed),
+        "POST /profile/second-factor/confirm": Example(form={"code": code}, arrange=_not_confirmed),
+        "POST /profile/second-factor/recovery-codes": Example(form={"code": code}),
+        "POST /profile/second-factor/off": Example(form={"code": code}),
+        "POST /profile/identities": Example(
+            session={"arrival": {"person": str(walker) if walker else "", "until": soon, "arrival": arrival}}
+        ),
+        "POST /profile/identities/<identity_id>/unlink": NOTHING,
+        "POST /notices/read": NOTHING,
+        "POST /notices/<notice_id>/open": NOTHING,
+        "POST /api/v1/me/notices/read": NOTHING,
+        "POST /api/v1/me/notices/<notice_id>/read": NOTHING,
+        "POST /partners/<slug>/invitations": Example(form={"name": "New", "role": "teacher"}),
+        "POST /partners/<slug>/invitations/<invitation_id>/take-back": NOTHING,
+        "POST /partners/<slug>/sign-on": Example(
+            form={"issuer": "https://other.example", "client_id": "chancai", "client_secret": "x", "role": "student"},
+            arrange=_not_connected,
+        ),
+        "POST /partners/<slug>/sign-on/disconnect": NOTHING,
+    }
+
+
+def _wants_password(world: World) -> None:
+    """Somebody asked for a new password, and got a link."""
+    expires = clock.now() + timedelta(minutes=5)
+    db.session.add(
+        PasswordReset(
+            email="student@home.example", person_id=world.student_id, sha256=fingerprint("reset-key"), expires_at=expires
+        )
+    )
+    db.session.commit()
+
+
+def _of_labs(world: World) -> dict[str, Example]:
+    now = clock.now()
+    transfer = {"amount_micro": 1_000_000, "key": "walk-walk"}
+    valid = {"valid_from": now.isoformat(), "valid_until": now.replace(year=now.year + 1).isoformat()}
+    partners = {"budget_id": world.partner_budget_id}
+    center = {"slug": "embedded"}
+    hub = {"center": "embedded", "user": "u", "server": "lab-0"}
+    return {
+        "POST /labs/<session_id>/stop": NOTHING,
+        "POST /api/v1/lab-sessions/<session_id>/stop": NOTHING,
+        "POST /internal/admission": Example(json=hub),
+        "POST /internal/ended": Example(json=hub),
+        "POST /budgets/<budget_id>/members/<person_id>": Example(form={"cap": "5"}),
+        "PUT /api/v1/budgets/<budget_id>/members/<person_id>": Example(json={"cap_micro": 5_000_000}),
+        "POST /budgets/<budget_id>/fund": Example(form={"amount": "1", "key": "walk"}),
+        "POST /api/v1/budgets/<budget_id>/transfers": Example(json=transfer),
+        "POST /budgets/<budget_id>/grant": Example(form={"amount": "1", "key": "walk"}, ids=partners),
+        "POST /api/v1/budgets/<budget_id>/grants": Example(json=transfer | valid, ids=partners),
+        "POST /operations/centers/<slug>/state": Example(form={"state": "draining"}, ids=center),
+        "PATCH /api/v1/centers/<slug>": Example(json={"state": "draining"}, ids=center),
+    }
+
+
+def _of_courses(world: World) -> dict[str, Example]:
+    lab = {"unit_id": world.lab_unit}
+    lease = {"flavor_id": str(world.flavor_id), "minutes": 30}
+    course = {"slug": world.course_slug}
+    return {
+        "GET /courses/<slug>": Example(ids=course),
+        "GET /api/v1/courses/<slug>": Example(ids=course),
+        "POST /runs/<run_id>/enroll": NOTHING,
+        "POST /api/v1/runs/<run_id>/enrollments": Example(json={}),
+        "POST /runs/<run_id>/withdraw": NOTHING,
+        "DELETE /api/v1/runs/<run_id>/enrollments": NOTHING,
+        "POST /runs/<run_id>/units/<unit_id>/launch": Example(form=lease, ids=lab),
+        "GET /api/v1/runs/<run_id>/units/<unit_id>/launch-panel": Example(ids=lab),
+        "POST /api/v1/runs/<run_id>/units/<unit_id>/sessions": Example(json=lease, ids=lab),
+        "POST /runs/<run_id>/class/people": Example(form={"email": "spare@home.example"}),
+        "POST /runs/<run_id>/class/removals": Example(form={"person_id": world.ids["person_id"], "reason": "left"}),
+        "DELETE /api/v1/runs/<run_id>/enrollments/<person_id>": Example(json={"reason": "left"}),
+        "POST /runs/<run_id>/class/labs/<session_id>/stop": NOTHING,
+    }
+
+
+def _not_confirmed() -> None:
+    db.session.execute(sa.update(SecondFactor).values(confirmed_at=None))
+
+
+def _not_connected() -> None:
+    db.session.execute(sa.delete(IdentityProvider))

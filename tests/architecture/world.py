@@ -1,0 +1,233 @@
+"""A little world in which every route leads somewhere: two universities, a run, and everybody who may knock."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pyotp
+import sqlalchemy as sa
+from flask import Flask
+
+from accounts import passwords, sealing
+from accounts.adapters import Arrival, Departure
+from accounts.models import (
+    Identity,
+    IdentityProvider,
+    Notice,
+    Partner,
+    Person,
+    PersonalToken,
+    SecondFactor,
+    SignIn,
+    fingerprint,
+)
+from accounts.services import invitations, notices, signing_in
+from accounts.services.tokens import SCOPES
+from app import clock
+from app.access import MemberRole, PlatformRole
+from app.access_matrix import Walker
+from app.db import db, transaction
+from app.jobs import run_job
+from courses import queries as course_queries
+from courses.models import TeachingRole
+from courses.services import enrollment, runs
+from labs.services import orders, sessions
+from tests.courses.conftest import School
+from tests.fakes import FakeHub
+from tests.make import Make, as_actor
+
+PASSWORD = "correct horse battery"
+ISSUER = "https://id.home.example"
+
+
+class HomeProvider:
+    """Stands in for a university's identity provider; the real one is in tests/accounts/test_home_sign_in.py."""
+
+    def depart(self) -> Departure:
+        return Departure(f"{ISSUER}/authorize", "state", "nonce", "verifier")
+
+    def arrive(self, code: str, *, nonce: str, verifier: str) -> Arrival:
+        return Arrival(ISSUER, "student-at-home", None, None)
+
+
+class World:
+    """Made by the services where people would use them. `ids` are of things that exist, by name of the parameter."""
+
+    def __init__(self, app: Flask, make: Make, hub: FakeHub) -> None:
+        self.app, self.make = app, make
+        self.school = School(make)
+        self.home: Partner = self.school.partner
+        self.other: Partner = make.partner(title_en="Other University")
+        self.people = self._people()
+        self.keys = {walker: self._sign_in(person) for walker, person in self.people.items()}
+        self.course = self.school.course()
+        self.run = self.school.run(self.course, seats={self.home.id: 30})
+        self._other_course()
+        runs.appoint(self.school.as_teacher, self.run.id, self.people[Walker.ASSISTANT].id, TeachingRole.ASSISTANT)
+        enrollment.enroll(as_actor(self.student), self.run.id, self.student.id)
+        self.lab_unit = self._lab_unit()
+        db.session.commit()
+        self.session_id = self._running_lab(hub)
+        self._keep_personal_things()
+        db.session.commit()
+        self.ids = self._ids()
+        self.foreign = self._foreign()
+        self.student_id = self.student.id
+        self.person_ids = {walker: person.id for walker, person in self.people.items()}
+        self.password_hash = self.student.password_hash or ""
+        self.partner_budget_id = self.school.budget.id
+        self.flavor_id = self.school.flavor.id
+        self.course_slug = self.course.slug
+
+    @property
+    def student(self) -> Person:
+        return self.people[Walker.STUDENT]
+
+    def token(self, walker: Walker, scopes: tuple[str, ...] = tuple(SCOPES), days: int = 1) -> str:
+        """A personal token of this walker; with a negative number of days, one that has expired."""
+        secret = f"chancai_{uuid4().hex}"
+        row = PersonalToken(
+            person_id=self.person_ids[walker],
+            name="walk",
+            sha256=fingerprint(secret),
+            scopes=list(scopes),
+            expires_at=clock.now() + timedelta(days=days),
+        )
+        db.session.add(row)
+        db.session.commit()
+        return secret
+
+    def _people(self) -> dict[Walker, Person]:
+        secret = {"password_hash": passwords.hashed(PASSWORD)}
+        member, platform = self.make.member, self.make.platform
+        self.school.teacher.password_hash = secret["password_hash"]
+        return {
+            Walker.OUTSIDER: member(self.other, **secret),
+            Walker.STUDENT: member(self.home, email="student@home.example", **secret),
+            Walker.OTHER_TEACHER: member(self.home, MemberRole.TEACHER, **secret),
+            Walker.ASSISTANT: member(self.home, MemberRole.ASSISTANT, **secret),
+            Walker.TEACHER: self.school.teacher,
+            Walker.OTHER_ADMIN: member(self.other, MemberRole.ADMINISTRATOR, **secret),
+            Walker.ADMIN: member(self.home, MemberRole.ADMINISTRATOR, **secret),
+            Walker.COORDINATOR: platform(PlatformRole.COORDINATOR, **secret),
+            Walker.OPERATOR: platform(PlatformRole.OPERATOR, **secret),
+            Walker.ADMINISTRATOR: platform(PlatformRole.ADMINISTRATOR, **secret),
+        }
+
+    def _other_course(self) -> None:
+        other_teacher, course = self.people[Walker.OTHER_TEACHER], self.school.course()
+        self.school.run(course, seats={self.home.id: 5}, teacher_ids=[other_teacher.id])
+        course.owner_id = other_teacher.id
+
+    def _sign_in(self, person: Person) -> str:
+        return signing_in.open_sign_in(person, address="127.0.0.1", browser="walk")
+
+    def _lab_unit(self) -> UUID:
+        return next(unit.id for unit in course_queries.units(self.run.version_id) if unit.is_lab)
+
+    def _text_unit(self) -> UUID:
+        return next(unit.id for unit in course_queries.units(self.run.version_id) if not unit.is_lab)
+
+    def _running_lab(self, hub: FakeHub) -> UUID:
+        """A lab of the student, paid by the run, that has come all the way."""
+        unit = course_queries.unit(self.run, self.lab_unit)
+        assert unit.lab_template_id is not None
+        with transaction():
+            session = sessions.request(
+                as_actor(self.student),
+                template_id=unit.lab_template_id,
+                flavor_id=self.school.flavor.id,
+                minutes=60,
+                budget_id=self.run.budget_id,
+            )
+        run_job(self.app, self.app.extensions["jobs"]["start_sessions"])
+        with transaction():
+            orders.redeem("embedded", self.student.hub_name, session.server_name)
+        run_job(self.app, self.app.extensions["jobs"]["follow_sessions"])
+        return session.id
+
+    def _keep_personal_things(self) -> None:
+        """What belongs to the student alone, and what everybody has."""
+        self._keep(SignIn(person_id=self.student.id, key_sha256="0", expires_at=clock.now() + timedelta(hours=1)))
+        self._keep(
+            PersonalToken(
+                person_id=self.student.id,
+                name="theirs",
+                sha256="0",
+                scopes=["labs:read"],
+                expires_at=clock.now() + timedelta(days=1),
+            )
+        )
+        self._keep(Identity(person_id=self.student.id, issuer=ISSUER, subject="student-at-home"))
+        notices.notify(self.student.id, "welcome", "walk", url="/courses", name="Student")
+        self.secret = pyotp.random_base32()
+        sealed = sealing.seal(self.secret)
+        for person in self.people.values():
+            self._keep(SecondFactor(person_id=person.id, sealed_secret=sealed, confirmed_at=clock.now()))
+        provider = IdentityProvider(
+            partner_id=self.home.id,
+            issuer=ISSUER,
+            client_id="chancai",
+            sealed_client_secret=sealed,
+            creates_accounts=False,
+            role=MemberRole.STUDENT,
+        )
+        self._keep(provider)
+        self.app.extensions["openid"] = {(ISSUER, "chancai", sealed): HomeProvider()}
+        administrator = as_actor(self.people[Walker.ADMIN])
+        invited = {"partner_id": self.home.id, "role": MemberRole.STUDENT, "name": "Somebody"}
+        self.invitation, self.code = invitations.invite(administrator, **invited)
+        self.spare = self.make.member(self.home, email="spare@home.example")
+
+    def _keep(self, row: Any) -> None:
+        db.session.add(row)
+        db.session.flush()
+
+    def _ids(self) -> dict[str, str]:
+        of_student = {"person_id": self.student.id}
+        rows: dict[str, Any] = {
+            "run_id": self.run.id,
+            "unit_id": self._text_unit(),
+            "session_id": self.session_id,
+            "budget_id": self.run.budget_id,
+            "person_id": self.student.id,
+            "invitation_id": self.invitation.id,
+            "token_id": _one(PersonalToken, sha256="0"),
+            "sign_in_id": _one(SignIn, key_sha256="0"),
+            "notice_id": _one(Notice, event="walk", **of_student),
+            "identity_id": _one(Identity, **of_student),
+            "slug": self.home.slug,
+            "code": "not-found",
+            "path": "chancai.css",
+        }
+        return {name: str(value) for name, value in rows.items()}
+
+    def _foreign(self) -> dict[str, str]:
+        """Things of the other university, by the parameters that come second in an address."""
+        administrator = as_actor(self.people[Walker.OTHER_ADMIN])
+        invited = {"partner_id": self.other.id, "role": MemberRole.STUDENT, "name": "Somebody"}
+        budget = self.make.budget(10, parent=self.make.budget(100, partner_id=self.other.id))
+        outsider = self.people[Walker.OUTSIDER]
+        self.make.cap(budget, outsider)
+        template = self.make.template([self.school.flavor], partner_id=self.other.id)
+        with transaction():
+            session = sessions.request(
+                as_actor(outsider),
+                template_id=template.id,
+                flavor_id=self.school.flavor.id,
+                minutes=60,
+                budget_id=budget.id,
+            )
+        course = self.school.course()
+        rows = {
+            "invitation_id": invitations.invite(administrator, **invited)[0].id,
+            "person_id": outsider.id,
+            "session_id": session.id,
+            "unit_id": course_queries.units(self.school.run(course, seats={self.other.id: 5}).version_id)[0].id,
+        }
+        return {name: str(value) for name, value in rows.items()}
+
+
+def _one(kind: Any, **values: Any) -> UUID:
+    found: UUID = db.session.scalars(sa.select(kind.id).filter_by(**values)).one()
+    return found
