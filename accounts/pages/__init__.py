@@ -1,6 +1,20 @@
 """The pages of accounts, one module for each place: sign-in, profile, notices, a partner's people, OpenID Connect."""
 
-from accounts.pages import claim, home_sign_in, mail, notices, oidc, partners, password_reset, profile, second_factor, sign_in, trail
+from accounts.pages import (
+    administration,
+    claim,
+    home_sign_in,
+    mail,
+    notices,
+    oidc,
+    partner,
+    partners,
+    password_reset,
+    profile,
+    second_factor,
+    sign_in,
+    trail,
+)
 
 BLUEPRINTS = (
     claim.blp,
@@ -11,6 +25,8 @@ BLUEPRINTS = (
     second_factor.blp,
     notices.blp,
     partners.blp,
+    partner.blp,
+    administration.blp,
     oidc.blp,
     trail.blp,
     mail.blp,

@@ -34,6 +34,7 @@ SCOPES: dict[str, LazyString] = {
     "operations:write": _l("Open and close centers and grant credits, as far as you may"),
     "accounts:read": _l("See your account, notices and partners"),
     "accounts:write": _l("Mark notices as read"),
+    "partners:write": _l("Change partners, their agreements and contacts, as far as you may"),
 }
 
 
