@@ -70,6 +70,7 @@ class Settings:
             "SQLALCHEMY_DATABASE_URI": self.database_url,
             "SQLALCHEMY_ENGINE_OPTIONS": {
                 "pool_pre_ping": True,
+                "hide_parameters": True,  # errors are logged; what people typed is not
                 "pool_size": 8,
                 "max_overflow": 16,
                 "pool_timeout": 10,

@@ -99,8 +99,9 @@ class Worker:
 
     def _work(self) -> None:
         with self._app.app_context():
-            url = db.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+            words, settings = db.engine.dialect.create_connect_args(db.engine.url)
+        settings = {**settings, "autocommit": True, "connect_timeout": 5}
+        with psycopg.connect(*words, **settings) as connection:
             if not self._take_turn(connection):
                 return
             connection.execute(f"LISTEN {CHANNEL}")
