@@ -86,6 +86,7 @@ def arrive_in_jupyterlab(page: Page, campus: Campus) -> None:
     """The lab's page goes inside by itself. JupyterLab is ready when its notebook is."""
     page.wait_for_url(re.compile(re.escape(campus.labs_url) + "/user/"), timeout=START_WITHIN)
     expect(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook")).to_be_visible(timeout=START_WITHIN)
+    expect(page.locator(".jp-NotebookPanel .jp-Toolbar-kernelName")).to_contain_text("Python 3", timeout=START_WITHIN)
     expect(page.locator(".jp-NotebookPanel [data-status=idle]").first).to_be_visible(timeout=START_WITHIN)
 
 
