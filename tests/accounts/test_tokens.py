@@ -191,3 +191,37 @@ def test_nobody_collects_tokens_without_end(student):
 
     with pytest.raises(Conflict):
         tokens.make(actor, name="one more", scopes=["labs:read"], days=1)
+
+
+def test_checking_a_token_costs_one_query_that_an_index_serves(client, make):
+    make.person(token="secret", scopes=("courses:read",))
+    nobodys, with_token = statements(client, {}), statements(client, bearer("secret"))
+
+    asking = [statement for statement in with_token if "personal_token" in statement[0]]
+
+    assert len(with_token) == len(nobodys) + 1
+    assert len(asking) == 1
+    assert "uq_personal_token_sha256" in plan(*asking[0])
+
+
+def statements(client, headers):
+    """What a request with an empty answer asks the database, each with its parameters."""
+    seen: list[tuple[str, object]] = []
+
+    def watch(_connection, _cursor, statement, parameters, *_rest):
+        if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
+            seen.append((statement, parameters))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", watch)
+    try:
+        assert client.get("/api/v1/courses?partner=none", headers=headers).status_code == 200
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", watch)
+    return seen
+
+
+def plan(statement, parameters):
+    """How PostgreSQL would do it if the table were large enough to bother."""
+    db.session.execute(sa.text("SET LOCAL enable_seqscan = off"))
+    lines = db.session.connection().exec_driver_sql(f"EXPLAIN {statement}", parameters)
+    return "\n".join(line for (line,) in lines)
