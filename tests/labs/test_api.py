@@ -166,7 +166,13 @@ def test_only_operators_grant_and_only_to_partners(client, campus, make):
     }
     root, run = (f"/api/v1/budgets/{b}/grants" for b in (campus.budget.parent_id, campus.budget.id))
 
-    assert client.post(root, json=body, headers=token("nobody")).status_code == 403
+    from accounts.models import Membership
+
+    admin = make.person(token="admin", scopes=("operations:write",))
+    make._save(Membership(person_id=admin.id, partner_id=campus.budget.partner_id, role=MemberRole.ADMINISTRATOR))
+
+    assert client.post(root, json=body, headers=token("nobody")).status_code == 404
+    assert client.post(root, json=body, headers=token("admin")).status_code == 403
     assert client.post(run, json=body, headers=token("op")).json["code"] == "not-a-partners-budget"
     granted = client.post(root, json=body, headers=token("op"))
     assert granted.json["purse"]["available"] == 901 * C
