@@ -157,6 +157,7 @@ class SignIn(Entity):
     ended_at: Mapped[datetime | None]
     address: Mapped[str | None]
     browser: Mapped[str | None]
+    second_factor_at: Mapped[datetime | None]  # when it was shown here; platform roles wait for it
 
 
 class SecondFactor(Entity):

@@ -2,7 +2,9 @@
 
 from uuid import UUID
 
-from app.access import Actor
+from app.access import Actor, PlatformRole
+
+WITH_SECOND_FACTOR = frozenset({PlatformRole.OPERATOR, PlatformRole.ADMINISTRATOR})  # who may harm everybody
 
 
 def may_manage_partners(actor: Actor) -> bool:
@@ -44,7 +46,7 @@ def may_hold_tokens(actor: Actor) -> bool:
 
 def needs_second_factor(actor: Actor) -> bool:
     """Whoever may harm everybody proves more than a password."""
-    return actor.may_operate
+    return bool(WITH_SECOND_FACTOR & actor.platform_roles)
 
 
 def may_connect_providers(actor: Actor) -> bool:

@@ -1,7 +1,7 @@
 """Reads about partners and people. Nothing here writes."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, cast, exi
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute, contains_eager
 
+from accounts import policy
 from accounts.errors import AccountClosed, TokenExpired, TokenUnknown
 from accounts.models import (
     AccessToken,
@@ -44,6 +45,7 @@ class Visitor:
     time_zone: str
     sign_in_id: UUID | None = None
     signed_in_at: datetime | None = None
+    waiting_roles: frozenset[PlatformRole] = frozenset()  # give no power before a second factor is shown
     token_id: UUID | None = None
     token_used_at: datetime | None = None
 
@@ -56,10 +58,17 @@ def actor(person_id: UUID) -> Actor:
     return _actor(row)
 
 
-def visitor_by_sign_in(key: str) -> Visitor | None:
-    """Whose browser holds this key; None when the sign-in has ended, or the account is closed."""
+def visitor_by_sign_in(key: str, *, asks_second_factor: bool = True) -> Visitor | None:
+    """Whose browser holds this key; None when the sign-in has ended, or the account is closed.
+
+    Platform roles that ask for a second factor wait until it was shown in this very sign-in.
+    """
     statement = (
-        _people(SignIn.id.label("sign_in_id"), SignIn.created_at.label("signed_in_at"))
+        _people(
+            SignIn.id.label("sign_in_id"),
+            SignIn.created_at.label("signed_in_at"),
+            SignIn.second_factor_at,
+        )
         .join(SignIn, SignIn.person_id == Person.id)
         .where(
             SignIn.key_sha256 == fingerprint(key),
@@ -71,11 +80,20 @@ def visitor_by_sign_in(key: str) -> Visitor | None:
     row = db.session.execute(statement).one_or_none()
     if row is None:
         return None
-    return Visitor(_actor(row), row.id, row.language, row.time_zone, row.sign_in_id, row.signed_in_at)
+    actor, waiting = _proven(_actor(row), not asks_second_factor or row.second_factor_at is not None)
+    return Visitor(
+        actor,
+        row.id,
+        row.language,
+        row.time_zone,
+        row.sign_in_id,
+        row.signed_in_at,
+        waiting_roles=waiting,
+    )
 
 
-def visitor_by_token(secret: str) -> Visitor | DomainError:
-    """For whom this token speaks, or why it does not."""
+def visitor_by_token(secret: str, *, asks_second_factor: bool = True) -> Visitor | DomainError:
+    """For whom this token speaks, or why it does not. Platform roles count while a second factor is on."""
     token = PersonalToken
     statement = (
         _people(
@@ -84,6 +102,7 @@ def visitor_by_token(secret: str) -> Visitor | DomainError:
             token.expires_at,
             token.revoked_at,
             token.last_used_at,
+            _has_second_factor().label("has_second_factor"),
         )
         .join(token, token.person_id == Person.id)
         .where(token.sha256 == fingerprint(secret))
@@ -95,7 +114,8 @@ def visitor_by_token(secret: str) -> Visitor | DomainError:
         return AccountClosed()
     if row.revoked_at is not None or row.expires_at <= clock.now():
         return TokenExpired(expired_at=row.revoked_at or row.expires_at)
-    actor = _actor(row, frozenset(row.scopes))
+    known = _actor(row, frozenset(row.scopes))
+    actor, _waiting = _proven(known, not asks_second_factor or row.has_second_factor)
     return Visitor(actor, row.id, row.language, row.time_zone, token_id=row.token_id, token_used_at=row.last_used_at)
 
 
@@ -333,6 +353,17 @@ def _memberships() -> ScalarSelect[Any]:
         .correlate(Person)
         .scalar_subquery()
     )
+
+
+def _has_second_factor() -> ColumnElement[bool]:
+    confirmed = (SecondFactor.person_id == Person.id, SecondFactor.confirmed_at.is_not(None))
+    return exists().where(*confirmed).correlate(Person)
+
+
+def _proven(actor: Actor, has_shown_it: bool) -> tuple[Actor, frozenset[PlatformRole]]:
+    """The actor, without the roles that wait for a second factor, and these."""
+    waiting = frozenset() if has_shown_it else actor.platform_roles & policy.WITH_SECOND_FACTOR
+    return (replace(actor, platform_roles=actor.platform_roles - waiting) if waiting else actor), waiting
 
 
 def _actor(row: Row[Any], scopes: frozenset[str] | None = None) -> Actor:

@@ -20,7 +20,7 @@ from accounts.errors import ScopeMissing
 from accounts.models import Person, PersonalToken
 from accounts.queries import Visitor
 from app import clock
-from app.access import Actor
+from app.access import Actor, PlatformRole
 from app.csrf import SAFE
 from app.db import db, transaction
 from app.errors import DomainError
@@ -62,6 +62,11 @@ class SignedIn(UserMixin):
         return self._visitor.signed_in_at
 
     @property
+    def waiting_roles(self) -> frozenset[PlatformRole]:
+        """Platform roles that give no power yet, because no second factor was shown."""
+        return self._visitor.waiting_roles
+
+    @property
     def person(self) -> Person:
         return queries.person(self._visitor.person_id)
 
@@ -93,12 +98,13 @@ def _load(request: Request) -> SignedIn | None:
     if secret is not None:
         return _from_token(secret)
     key = session.get(SESSION_KEY)
-    visitor = queries.visitor_by_sign_in(key) if isinstance(key, str) else None
+    asks = not current_app.extensions["settings"].demo
+    visitor = queries.visitor_by_sign_in(key, asks_second_factor=asks) if isinstance(key, str) else None
     return SignedIn(visitor) if visitor else None
 
 
 def _from_token(secret: str) -> SignedIn | None:
-    found = queries.visitor_by_token(secret)
+    found = queries.visitor_by_token(secret, asks_second_factor=not current_app.extensions["settings"].demo)
     if isinstance(found, DomainError):
         g.token_refusal = found
         return None

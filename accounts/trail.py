@@ -16,6 +16,7 @@ ACTIONS: dict[str, LazyString] = {
     "person.create": _("Account opened"),
     "person.change": _("Profile changed"),
     "person.set-password": _("Password set"),
+    "person.reset-password": _("Forgotten password replaced"),
     "person.close": _("Account closed"),
     "person.reopen": _("Account opened again"),
     "second-factor.on": _("Second factor turned on"),

@@ -30,7 +30,7 @@ def as_actor(person: Person) -> Actor:
 def sign_in(app: Flask, person: Person) -> FlaskClient:
     """A browser in which this person has signed in."""
     client = app.test_client()
-    key = signing_in.open_sign_in(person, address="127.0.0.1", browser="test")
+    key = signing_in.open_sign_in(person, address="127.0.0.1", browser="test", has_shown_second_factor=True)
     db.session.commit()
     with client.session_transaction() as session:
         session["sign_in"] = key

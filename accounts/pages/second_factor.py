@@ -41,7 +41,7 @@ def confirm() -> ResponseReturnValue:
     try:
         _count()
         with transaction():
-            codes = second_factor.confirm(actor, request.form.get("code", ""))
+            codes = second_factor.confirm(actor, request.form.get("code", ""), current_user.sign_in_id)
             signing_in.end_all(actor, require_person(actor), keep=current_user.sign_in_id)
             attempts.forgive_code(require_person(actor))
     except (WrongCode, TooManyAttempts) as refusal:

@@ -84,7 +84,7 @@ def enter_code() -> ResponseReturnValue:
         return _code_form(half, refusal, 401)
     except TooManyAttempts as refusal:
         return _code_form(half, refusal, 429)
-    open_session(half.person)
+    open_session(half.person, has_shown_second_factor=True)
     if recovery_codes:
         page = render_template("accounts/recovery_codes.html", codes=recovery_codes, way_on=half.way_back)
         return make_response(page, 201)
@@ -149,13 +149,18 @@ def go_on(person: Person, way_back: str) -> ResponseReturnValue:
     return redirect(way_back, 303)
 
 
-def open_session(person: Person) -> None:
+def open_session(person: Person, *, has_shown_second_factor: bool = False) -> None:
     """Begin anew: nothing from before the sign-in goes on, so nobody can plant a session."""
     before = session.get(SESSION_KEY)
     with transaction():
         if before:
             signing_in.close(before)
-        key = signing_in.open_sign_in(person, request.remote_addr, request.user_agent.string)
+        key = signing_in.open_sign_in(
+            person,
+            request.remote_addr,
+            request.user_agent.string,
+            has_shown_second_factor=has_shown_second_factor,
+        )
     session.clear()
     session[SESSION_KEY] = key
 

@@ -5,9 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from accounts import policy, queries
 from accounts.models import PlatformRoleGrant
+from accounts.services import notices
 from app import audit, clock
 from app.access import Actor, PlatformRole, require
 from app.db import db
@@ -36,6 +38,7 @@ def grant(
     db.session.flush()
     facts: dict[str, Any] = {"person_id": person.id, "role": role.value, "reason": row.reason, "until_at": until_at}
     audit.record(actor, "platform-role.grant", row, **facts)
+    notices.notify(person.id, "platform-role", f"platform-role:{row.id}", url="/profile#second-factor", by=actor.name)
     return row
 
 
@@ -51,3 +54,10 @@ def end(actor: Actor, grant_id: UUID, reason: str) -> PlatformRoleGrant:
         row.until_at = now
         audit.record(actor, "platform-role.end", row, person_id=row.person_id, role=row.role.value, reason=reason)
     return row
+
+
+notices.describe(
+    "platform-role",
+    _l("You have a role on the whole platform"),
+    _l("%(by)s gave it to you. An administrator or operator needs a second factor: until it is on, the role waits."),
+)

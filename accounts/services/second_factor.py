@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from accounts import policy, queries, sealing
 from accounts.errors import SecondFactorExists, SecondFactorRequired, WrongCode
-from accounts.models import Person, RecoveryCode, SecondFactor, fingerprint
+from accounts.models import Person, RecoveryCode, SecondFactor, SignIn, fingerprint
 from accounts.services import notices
 from app import audit, clock
 from app.access import Actor, require, require_person
@@ -53,8 +53,11 @@ def secret(factor: SecondFactor) -> str:
     return found
 
 
-def confirm(actor: Actor, code: str) -> list[str]:
-    """Turn the second factor on, with the first code of the app; return the recovery codes, shown this once."""
+def confirm(actor: Actor, code: str, sign_in_id: UUID | None = None) -> list[str]:
+    """Turn the second factor on, with the first code of the app; return the recovery codes, shown this once.
+
+    It counts as shown in the sign-in in which that happens.
+    """
     person_id = require_person(actor)
     require(policy.may_change_person(actor, person_id))
     factor = queries.second_factor(person_id, lock=True)
@@ -63,6 +66,8 @@ def confirm(actor: Actor, code: str) -> list[str]:
     if not _use_app_code(factor, code):
         raise WrongCode
     factor.confirmed_at = clock.now()
+    here = update(SignIn).where(SignIn.id == sign_in_id, SignIn.person_id == person_id)
+    db.session.execute(here.values(second_factor_at=clock.now()))
     audit.record(actor, "second-factor.on", factor)
     return _new_recovery_codes(person_id)
 
@@ -108,6 +113,7 @@ def _remove(actor: Actor, person_id: UUID, action: str, reason: str | None = Non
     if factor is None:
         raise NotFound
     audit.record(actor, action, factor, reason=reason)
+    db.session.execute(update(SignIn).where(SignIn.person_id == person_id).values(second_factor_at=None))
     db.session.execute(delete(RecoveryCode).where(RecoveryCode.person_id == person_id))
     db.session.delete(factor)
 

@@ -36,7 +36,9 @@ def check_password(email: str, password: str) -> Person:
     return person
 
 
-def open_sign_in(person: Person, address: str | None, browser: str | None) -> str:
+def open_sign_in(
+    person: Person, address: str | None, browser: str | None, *, has_shown_second_factor: bool = False
+) -> str:
     """Begin a sign-in; return the key that the browser's session carries from now on."""
     key = secrets.token_urlsafe(32)
     sign_in = SignIn(
@@ -45,6 +47,7 @@ def open_sign_in(person: Person, address: str | None, browser: str | None) -> st
         expires_at=clock.now() + LASTS,
         address=address,
         browser=(browser or "")[:300] or None,
+        second_factor_at=clock.now() if has_shown_second_factor else None,
     )
     db.session.add(sign_in)
     db.session.flush()

@@ -17,6 +17,14 @@ from tests.conftest import sign_in
 NEW = "quiet river stone"
 
 
+@pytest.fixture
+def client(app):
+    """A browser that asks for English."""
+    client = app.test_client()
+    client.set_cookie("language", "en")
+    return client
+
+
 def ask(client, email="wang@qdu.example", **kwargs):
     return client.post("/sign-in/forgot", data={"email": email}, **kwargs)
 

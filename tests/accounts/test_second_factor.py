@@ -307,3 +307,73 @@ def test_a_sign_in_opened_half_way_is_none(app, client, wang):
     with client.session_transaction() as session:
         assert "sign_in" not in session
     assert signing_in.end_all(as_actor(wang), wang.id) == 0
+
+
+def has_power(browser) -> bool:
+    return browser.get("/operations").status_code == 200
+
+
+def test_a_role_granted_to_somebody_signed_in_waits_for_the_second_factor(app, wang):
+    client = app.test_client()
+    enter(client)  # with the password alone
+    platform_roles.grant(SYSTEM, person_id=wang.id, role=PlatformRole.OPERATOR, reason="on call")
+
+    before = has_power(client)
+    page = client.get("/profile", headers=ENGLISH).text
+    client.post("/profile/second-factor")
+    client.post("/profile/second-factor/confirm", data={"code": code_of(wang)})
+
+    assert not before
+    assert "One step is missing" in page
+    assert has_power(client)
+    assert "One step is missing" not in client.get("/profile", headers=ENGLISH).text
+
+
+def test_a_second_factor_shown_elsewhere_gives_no_power_here(app, wang):
+    client = app.test_client()
+    enter(client)
+    turn_on(wang)  # in another browser, which left this one signed in
+    platform_roles.grant(SYSTEM, person_id=wang.id, role=PlatformRole.ADMINISTRATOR, reason="first")
+
+    assert client.get("/api/v1/trail").status_code == 404
+    assert client.get("/api/v1/me").json["platform_roles"] == []
+
+
+def test_a_second_factor_that_is_taken_away_takes_the_power_along(app, make, wang):
+    turn_on(wang)
+    platform_roles.grant(SYSTEM, person_id=wang.id, role=PlatformRole.OPERATOR, reason="on call")
+    browser = sign_in(app, wang)
+    before = has_power(browser)
+
+    second_factor.reset(as_actor(make.platform(PlatformRole.ADMINISTRATOR)), wang.id, "phone lost")
+
+    assert before
+    assert not has_power(browser)
+
+
+@pytest.mark.parametrize("is_on", [False, True])
+def test_a_token_has_the_power_of_a_role_only_with_a_second_factor(client, make, is_on):
+    operator = make.platform(PlatformRole.OPERATOR, token="script", scopes=("accounts:read",))
+    if is_on:
+        turn_on(operator)
+
+    me = client.get("/api/v1/me", headers={"Authorization": "Bearer script"}).json
+
+    assert me["platform_roles"] == (["operator"] if is_on else [])
+
+
+def test_a_coordinators_role_waits_for_nothing(app, wang):
+    client = app.test_client()
+    enter(client)
+    platform_roles.grant(SYSTEM, person_id=wang.id, role=PlatformRole.COORDINATOR, reason="term")
+
+    assert client.get("/api/v1/me").json["platform_roles"] == ["coordinator"]
+
+
+def test_in_the_demo_roles_do_not_wait(app, wang, settings, monkeypatch):
+    monkeypatch.setitem(app.extensions, "settings", replace(settings, demo=True))
+    client = app.test_client()
+    enter(client)
+    platform_roles.grant(SYSTEM, person_id=wang.id, role=PlatformRole.OPERATOR, reason="on call")
+
+    assert has_power(client)
