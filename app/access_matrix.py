@@ -68,6 +68,9 @@ OWNER: Walkers = frozenset({Walker.STUDENT})  # whose token, lab, notice, … it
 ADMINISTRATORS: Walkers = frozenset({Walker.ADMINISTRATOR})  # of the platform
 OPERATORS: Walkers = frozenset({Walker.OPERATOR}) | ADMINISTRATORS
 PARTNER: Walkers = frozenset({Walker.ADMIN}) | ADMINISTRATORS  # who administer the partner
+AT_THE_PARTNER: Walkers = frozenset(
+    {Walker.STUDENT, Walker.OTHER_TEACHER, Walker.ASSISTANT, Walker.TEACHER, Walker.ADMIN}
+)
 TEACHING: Walkers = frozenset({Walker.TEACHER, Walker.ASSISTANT})
 
 

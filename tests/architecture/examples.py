@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from io import BytesIO
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from app.db import db
 from tests.architecture.world import ISSUER, PASSWORD, World
 
 HUB = "http://labs.test/hub/oauth_callback"
+LOGO = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><rect width="1" height="1"/></svg>'
 NEW_PASSWORD = "another horse battery"
 
 
@@ -25,6 +27,7 @@ class Example:
 
     json: dict[str, Any] | None = None
     form: dict[str, Any] | None = None
+    body: bytes | None = None
     query: dict[str, Any] = field(default_factory=dict)
     session: dict[str, Any] = field(default_factory=dict)  # of the browser, beside the sign-in
     ids: dict[str, Any] = field(default_factory=dict)  # in the address of this route, instead of the usual ones
@@ -44,7 +47,7 @@ def example(world: World, walker: UUID | None, route: str) -> Example:
 
 
 def _examples(world: World, walker: UUID | None) -> dict[str, Example]:
-    return _of_accounts(world, walker) | _of_labs(world) | _of_courses(world)
+    return _of_accounts(world, walker) | _of_partners(world) | _of_labs(world) | _of_courses(world)
 
 
 def _of_accounts(world: World, walker: UUID | None) -> dict[str, Example]:
@@ -136,10 +139,45 @@ def _wants_password(world: World) -> None:
     expires = clock.now() + timedelta(minutes=5)
     db.session.add(
         PasswordReset(
-            email="student@home.example", person_id=world.student_id, sha256=fingerprint("reset-key"), expires_at=expires
+            email="student@home.example",
+            person_id=world.student_id,
+            sha256=fingerprint("reset-key"),
+            expires_at=expires,
         )
     )
     db.session.commit()
+
+
+def _of_partners(world: World) -> dict[str, Example]:
+    contact = {"name": "Chen", "role": "Registry", "email": "chen@home.example"}
+    partner = {"slug": "new", "kind": "university", "title_zh": "新", "title_en": "New", "time_zone": "UTC"}
+    agreement = {"reference": "2027"}
+    ending = {"until_at": None, "reason": "open-ended"}
+    role = {"role": "coordinator", "reason": "walk"}
+    return {
+        "POST /partners/<slug>/settings": Example(form={"time_zone": "UTC"}),
+        "POST /partners/<slug>/settings/contacts": Example(form=contact),
+        "POST /partners/<slug>/settings/contacts/<contact_id>/remove": NOTHING,
+        "POST /partners/<slug>/settings/logo": Example(form={"logo": (BytesIO(LOGO), "logo.svg")}),
+        "POST /partners/<slug>/settings/logo/remove": NOTHING,
+        "PATCH /api/v1/partners/<slug>": Example(json={"time_zone": "UTC"}),
+        "POST /api/v1/partners/<slug>/contacts": Example(json=contact),
+        "DELETE /api/v1/partners/<slug>/contacts/<contact_id>": NOTHING,
+        "PUT /api/v1/partners/<slug>/logo": Example(body=LOGO),
+        "DELETE /api/v1/partners/<slug>/logo": NOTHING,
+        "POST /administration/partners": Example(form=partner),
+        "POST /administration/partners/<slug>/names": Example(form={"title_zh": "新", "title_en": "New"}),
+        "POST /administration/partners/<slug>/domains": Example(form={"email_domains": "home.example"}),
+        "POST /administration/partners/<slug>/agreements": Example(form=agreement),
+        "POST /administration/partners/<slug>/agreements/<agreement_id>/end": Example(form={"reason": "open-ended"}),
+        "POST /api/v1/partners": Example(json=partner),
+        "POST /api/v1/partners/<slug>/agreements": Example(json=agreement),
+        "POST /api/v1/partners/<slug>/agreements/<agreement_id>/end": Example(json=ending),
+        "POST /administration/roles": Example(form=role | {"email": "student@home.example"}),
+        "POST /administration/roles/<grant_id>/end": Example(form={"reason": "walk"}),
+        "POST /api/v1/platform-roles": Example(json=role | {"person_id": world.ids["person_id"]}),
+        "POST /api/v1/platform-roles/<grant_id>/end": Example(json={"reason": "walk"}),
+    }
 
 
 def _of_labs(world: World) -> dict[str, Example]:

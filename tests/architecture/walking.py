@@ -128,7 +128,7 @@ class Walk:
                     method=route.method,
                     headers={"Accept-Language": "en", **headers},
                     json=sent.json,
-                    data=sent.form,
+                    data=sent.form if sent.body is None else sent.body,
                     query_string=sent.query,
                 )
         finally:

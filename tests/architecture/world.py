@@ -17,11 +17,13 @@ from accounts.models import (
     Partner,
     Person,
     PersonalToken,
+    PlatformRoleGrant,
     SecondFactor,
     SignIn,
     fingerprint,
 )
-from accounts.services import invitations, notices, signing_in
+from accounts.models_partners import Agreement
+from accounts.services import contacts, invitations, logo, notices, signing_in
 from accounts.services.tokens import SCOPES
 from app import clock
 from app.access import MemberRole, PlatformRole
@@ -177,6 +179,8 @@ class World:
         administrator = as_actor(self.people[Walker.ADMIN])
         invited = {"partner_id": self.home.id, "role": MemberRole.STUDENT, "name": "Somebody"}
         self.invitation, self.code = invitations.invite(administrator, **invited)
+        self.contact = contacts.add(administrator, self.home.slug, name="Chen", role="Registry")
+        self.logo = logo.put(administrator, self.home.slug, b'<svg xmlns="http://www.w3.org/2000/svg"/>')
         self.spare = self.make.member(self.home, email="spare@home.example")
 
     def _keep(self, row: Any) -> None:
@@ -196,6 +200,10 @@ class World:
             "sign_in_id": _one(SignIn, key_sha256="0"),
             "notice_id": _one(Notice, event="walk", **of_student),
             "identity_id": _one(Identity, **of_student),
+            "contact_id": self.contact.id,
+            "agreement_id": _one(Agreement, partner_id=self.home.id),
+            "grant_id": _one(PlatformRoleGrant, person_id=self.people[Walker.COORDINATOR].id),
+            "digest": self.logo.sha256,
             "slug": self.home.slug,
             "code": "not-found",
             "path": "chancai.css",
@@ -223,6 +231,8 @@ class World:
             "invitation_id": invitations.invite(administrator, **invited)[0].id,
             "person_id": outsider.id,
             "session_id": session.id,
+            "contact_id": contacts.add(administrator, self.other.slug, name="Sun", role="Registry").id,
+            "agreement_id": _one(Agreement, partner_id=self.other.id),
             "unit_id": course_queries.units(self.school.run(course, seats={self.other.id: 5}).version_id)[0].id,
         }
         return {name: str(value) for name, value in rows.items()}
