@@ -152,3 +152,29 @@ class LogoRefused(Invalid):
     code = "logo-refused"
     title = _("This picture cannot be a logo")
     advice = _("Send a PNG or JPEG of at most 256 KB, or an SVG of nothing but shapes.")
+
+
+class CannotMerge(Conflict):
+    """`obstacles` names what must be done before: a code and words for each."""
+
+    code = "cannot-merge"
+    title = _("These two accounts cannot become one yet")
+    advice = _("Look at the preview: it names what stands against it, and what to do.")
+
+
+class AlreadyMerged(Conflict):
+    code = "already-merged"
+    title = _("One of these accounts is closed, or was merged since")
+    advice = _("Load the page again to see where things stand.")
+
+
+class UndoTooLate(Conflict):
+    code = "undo-too-late"
+    title = _("This merge cannot be undone any more")
+    advice = _("Merges can be undone for thirty days, and only while both accounts exist.")
+
+
+class AccountGone(Conflict):
+    code = "account-gone"
+    title = _("This account was erased, or went up in another one")
+    advice = _("A merge can be undone for thirty days. What was erased does not come back.")

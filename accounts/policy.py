@@ -67,3 +67,13 @@ def may_change_partner(actor: Actor, partner_id: UUID) -> bool:
 def may_see_contacts(actor: Actor, partner_id: UUID) -> bool:
     """Whoever belongs to a partner may know whom to ask there."""
     return partner_id in actor.memberships or actor.administers(partner_id) or actor.may_operate
+
+
+def may_merge_people(actor: Actor) -> bool:
+    """That two accounts are one human is for the platform's administrators to find out."""
+    return actor.is_administrator and actor.scopes is None
+
+
+def may_see_accounts(actor: Actor) -> bool:
+    """Everybody's account, whatever partner they belong to."""
+    return actor.is_administrator and actor.scopes is None

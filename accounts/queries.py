@@ -28,6 +28,7 @@ from accounts.models import (
     SignIn,
     fingerprint,
 )
+from accounts.models_life import Erasure, PersonMerge
 from accounts.models_partners import Agreement, PartnerContact, PartnerLogo
 from app import clock
 from app.access import Actor, MemberRole, PlatformRole
@@ -214,6 +215,37 @@ def people(search: str = "") -> Select[Person]:
         found = [column.icontains(search, autoescape=True) for column in (Person.name, Person.name_latin, Person.email)]
         statement = statement.where(or_(*found))
     return statement
+
+
+def names(person_ids: Collection[UUID]) -> dict[UUID, str]:
+    return {i: name for i, name in db.session.execute(select(Person.id, Person.name).where(Person.id.in_(person_ids)))}
+
+
+def merges() -> Select[PersonMerge]:
+    return select(PersonMerge).order_by(PersonMerge.created_at.desc(), PersonMerge.id.desc())
+
+
+def merged_into(person_id: UUID) -> UUID | None:
+    """The account in which this one went up."""
+    statement = select(PersonMerge.kept_id).where(PersonMerge.merged_id == person_id, PersonMerge.undone_at.is_(None))
+    return db.session.scalar(statement)
+
+
+def merged_here(person_id: UUID) -> list[UUID]:
+    """The accounts that went up in this one."""
+    statement = select(PersonMerge.merged_id).where(PersonMerge.kept_id == person_id, PersonMerge.undone_at.is_(None))
+    return list(db.session.scalars(statement.order_by(PersonMerge.created_at, PersonMerge.id)))
+
+
+def erasure(person_id: UUID) -> Erasure | None:
+    """The erasure that waits for its day, if somebody asked for one."""
+    waiting = (Erasure.person_id == person_id, Erasure.done_at.is_(None), Erasure.canceled_at.is_(None))
+    return db.session.scalar(select(Erasure).where(*waiting))
+
+
+def was_erased(person_id: UUID) -> bool:
+    statement = select(Erasure.id).where(Erasure.person_id == person_id, Erasure.done_at.is_not(None))
+    return db.session.scalar(statement.limit(1)) is not None
 
 
 def members(partner_id: UUID) -> Select[Membership]:

@@ -12,17 +12,20 @@ import accounts.access_matrix
 import accounts.api
 import accounts.commands
 import accounts.jobs
+import accounts.life
 import accounts.oidc
 import accounts.pages
 import accounts.sign_on
 import courses.access_matrix
 import courses.api
+import courses.life
 import courses.pages
 import labs.access_matrix
 import labs.api
 import labs.commands
 import labs.internal
 import labs.jobs
+import labs.life
 import labs.pages
 from app import access_matrix, access_page, apidocs, assets, catalogs, csrf, demo, jobs, locale, logs, pages, problems
 from app.access_matrix import Section

@@ -1,7 +1,7 @@
 """The pages of accounts, one module for each place: sign-in, profile, notices, a partner's people, OpenID Connect."""
 
 from accounts.pages import (
-    administration,
+    accounts_admin,
     claim,
     home_sign_in,
     mail,
@@ -26,7 +26,7 @@ BLUEPRINTS = (
     notices.blp,
     partners.blp,
     partner.blp,
-    administration.blp,
+    accounts_admin.blp,  # all of /administration
     oidc.blp,
     trail.blp,
     mail.blp,

@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy.exc import IntegrityError
 
 from accounts import common_passwords, passwords, policy, queries
-from accounts.errors import CommonPassword, EmailTaken, WeakPassword, WrongCredentials
+from accounts.errors import AccountGone, CommonPassword, EmailTaken, WeakPassword, WrongCredentials
 from accounts.models import Person
 from accounts.services import notices, signing_in
 from app import audit, clock
@@ -21,6 +21,7 @@ from app.locale import LANGUAGES
 SHORTEST_PASSWORD = 10
 LONGEST_NAME = 100
 LONGEST_EMAIL = 254
+LONGEST_REASON = 500
 
 
 def create(
@@ -114,7 +115,9 @@ def replace_password(person: Person, password: str) -> None:
 def close(actor: Actor, person_id: UUID, reason: str) -> None:
     """Close an account: nothing is deleted, and nobody gets in any more, neither by browser nor by token."""
     require(policy.may_close_accounts(actor))
-    person = queries.person(person_id)
+    if actor.person_id == person_id:
+        raise Invalid(_("Nobody closes their own account."))
+    person, reason = queries.person(person_id), _checked_reason(reason)
     person.is_active = False
     signing_in.end_all(actor, person.id)
     audit.record(actor, "person.close", person, reason=reason)
@@ -122,7 +125,9 @@ def close(actor: Actor, person_id: UUID, reason: str) -> None:
 
 def reopen(actor: Actor, person_id: UUID, reason: str) -> None:
     require(policy.may_close_accounts(actor))
-    person = queries.person(person_id)
+    person, reason = queries.person(person_id), _checked_reason(reason)
+    if queries.merged_into(person_id) is not None or queries.was_erased(person_id):
+        raise AccountGone
     person.is_active = True
     audit.record(actor, "person.reopen", person, reason=reason)
 
@@ -161,6 +166,13 @@ def checked_name(text: str) -> str:
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         raise Invalid(_("A name has 1 to %(n)s characters.", n=LONGEST_NAME))
     return name
+
+
+def _checked_reason(text: str) -> str:
+    reason = " ".join(text.split())
+    if not 1 <= len(reason) <= LONGEST_REASON:
+        raise Invalid(_("Say why, in at most %(n)s characters.", n=LONGEST_REASON))
+    return reason
 
 
 def _language(code: str) -> str:
