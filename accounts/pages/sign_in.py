@@ -13,7 +13,7 @@ from accounts import policy, queries
 from accounts.errors import AccountClosed, TooManyAttempts, WrongCode, WrongCredentials
 from accounts.models import Person, SecondFactor, fingerprint
 from accounts.pages.pictures import picture_of
-from accounts.services import attempts, second_factor, signing_in
+from accounts.services import attempts, hub_sign_on, second_factor, signing_in
 from accounts.sign_on import SESSION_KEY
 from app import clock
 from app.access import public
@@ -94,13 +94,20 @@ def enter_code() -> ResponseReturnValue:
 @blp.post("/sign-out")
 @public
 def leave() -> ResponseReturnValue:
-    """End this browser's sign-in, here and at the hubs it opened."""
+    """End this browser's sign-in, here and at the hubs it opened.
+
+    The tokens of hubs end at once; the cookies that a hub gave this browser, the hub takes back: the browser
+    passes by there on its way home, so that the next person at this screen finds no open lab.
+    """
     key = session.get(SESSION_KEY)
+    entered: list[str] = []
     if key:
         with transaction():
+            entered = hub_sign_on.hubs_entered(key)
             signing_in.close(key)
     session.clear()
-    return redirect(url_for("site.home"), 303)
+    by_way_of = {hub.client_id: f"{hub.public_url}/hub/logout" for hub in current_app.extensions["settings"].hubs}
+    return redirect(next((by_way_of[hub] for hub in entered if hub in by_way_of), url_for("site.home")), 303)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,21 @@ CODE_LASTS = timedelta(seconds=60)
 KEPT = timedelta(days=1)  # a used code is remembered so that a replay is noticed
 
 
+def hubs_entered(key: str) -> list[str]:
+    """The clients (hubs) that this browser has signed in to and that still hold a token."""
+    statement = (
+        select(AccessToken.client_id)
+        .join(SignIn, SignIn.id == AccessToken.sign_in_id)
+        .where(
+            SignIn.key_sha256 == fingerprint(key),
+            AccessToken.revoked_at.is_(None),
+            AccessToken.expires_at > clock.now(),
+        )
+        .distinct()
+    )
+    return list(db.session.scalars(statement))
+
+
 def keep_code(
     secret: str,
     *,

@@ -279,8 +279,9 @@ def test_signing_out_ends_the_tokens_of_the_hub(browser, hub_side):
     token = redeem(hub_side, code_for(browser)).json["access_token"]
     unused = code_for(browser)
 
-    browser.post("/sign-out")
+    passed_by = browser.post("/sign-out").location
 
+    assert passed_by == "http://labs.test/hub/logout"  # where the hub takes its cookies back
     refused = userinfo(hub_side, token)
     assert refused.status_code == 401
     assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]

@@ -86,6 +86,17 @@ def test_a_student_learns_in_a_real_lab_and_everybody_sees_their_part(
     steps.arrive_in_jupyterlab(page, campus)
     expect(page.locator(".jp-Notebook .jp-Cell").nth(1)).to_contain_text("42")
     assert steps.run_in_new_cell(page, "print(open('mine.txt').read())") == "kept"
+    inside = page.url
+
+    # Whoever comes to this screen after a sign-out finds neither the platform nor the lab open.
+    page.goto(again)
+    page.get_by_label(re.compile("Account of")).click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("main").get_by_role("link", name="Sign in").first).to_be_visible()
+    assert page.url.startswith(campus.platform_url)
+    page.goto(inside)
+    page.wait_for_url(re.compile(re.escape(campus.platform_url) + "/sign-in"))
+    steps.sign_in(page, campus, "li.na")
     steps.stop(page, again)
 
 
