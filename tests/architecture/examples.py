@@ -154,6 +154,7 @@ def _of_partners(world: World) -> dict[str, Example]:
     agreement = {"reference": "2027"}
     ending = {"until_at": None, "reason": "open-ended"}
     role = {"role": "coordinator", "reason": "walk"}
+    two = {"kept_id": world.ids["person_id"], "merged_id": str(world.double_id)}
     return {
         "POST /partners/<slug>/settings": Example(form={"time_zone": "UTC"}),
         "POST /partners/<slug>/settings/contacts": Example(form=contact),
@@ -173,6 +174,15 @@ def _of_partners(world: World) -> dict[str, Example]:
         "POST /api/v1/partners": Example(json=partner),
         "POST /api/v1/partners/<slug>/agreements": Example(json=agreement),
         "POST /api/v1/partners/<slug>/agreements/<agreement_id>/end": Example(json=ending),
+        "POST /administration/people/<person_id>/close": Example(form={"reason": "walk"}),
+        "POST /administration/people/<person_id>/reopen": Example(form={"reason": "walk"}),
+        "POST /administration/merge": Example(form={"kept": two["kept_id"], "merged": two["merged_id"], "reason": "x"}),
+        "POST /administration/merges/<merge_id>/undo": Example(form={"reason": "walk"}),
+        "POST /api/v1/people/<person_id>/close": Example(json={"reason": "walk"}),
+        "POST /api/v1/people/<person_id>/reopen": Example(json={"reason": "walk"}),
+        "POST /api/v1/merges/preview": Example(json=two),
+        "POST /api/v1/merges": Example(json=two | {"reason": "walk"}),
+        "POST /api/v1/merges/<merge_id>/undo": Example(json={"reason": "walk"}),
         "POST /administration/roles": Example(form=role | {"email": "student@home.example"}),
         "POST /administration/roles/<grant_id>/end": Example(form={"reason": "walk"}),
         "POST /api/v1/platform-roles": Example(json=role | {"person_id": world.ids["person_id"]}),

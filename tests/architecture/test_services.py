@@ -1,4 +1,4 @@
-"""Every service that works for somebody asks first whether that person may; those that rely on their caller are named."""
+"""Every service that works for somebody asks first whether they may; those that rely on their caller are named."""
 
 import ast
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ RELY_ON_THEIR_CALLER = {
     "accounts.services.memberships.add": "join, an invitation that was brought, and a first sign-in at home ask",
     "accounts.services.people.add": "create, an invitation that was brought, and a first sign-in at home ask",
     "courses.services.enrollment.fill": "who leaves, or sets the seats, has been asked; the queue decides who moves up",
-    "labs.services.budgets.admit": "a seat was given, and whoever gave it was asked; the one who moves up asked nothing",
+    "labs.services.budgets.admit": "a seat was given, and whoever gave it, or one back, was asked",
     "labs.services.budgets.appoint": "whoever appointed a teacher of the run was asked",
     "labs.services.budgets.dismiss": "a seat was given back, and whoever did so was asked",
 }
@@ -93,7 +93,9 @@ def _asks(node: ast.AST, service: Service, seen: frozenset[str]) -> bool:
     if called.split(".")[0] in ("queries", "accounts_queries", "labs_queries"):
         return True
     other = _resolve(called, service)
-    return other is not None and other.name not in seen | RELY_ON_THEIR_CALLER.keys() and bool(_first_asking(other, seen))
+    if other is None or other.name in seen | RELY_ON_THEIR_CALLER.keys():
+        return False
+    return _first_asking(other, seen) is not None
 
 
 def _resolve(called: str, service: Service) -> Service | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from flask import Flask
@@ -69,7 +68,7 @@ class Answer:
 
     @property
     def outcome(self) -> Outcome:
-        if self.status == 401 or urlsplit(self.response.headers.get("Location", "")).path == "/sign-in":
+        if self.status == 401 or self.response.headers.get("Location", "").startswith("/sign-in?next="):
             return Outcome.SIGN_IN
         return {403: Outcome.FORBIDDEN, 404: Outcome.HIDDEN}.get(self.status, Outcome.ALLOWED)
 

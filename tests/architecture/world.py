@@ -23,7 +23,7 @@ from accounts.models import (
     fingerprint,
 )
 from accounts.models_partners import Agreement
-from accounts.services import contacts, invitations, logo, notices, signing_in
+from accounts.services import contacts, invitations, logo, merging, notices, signing_in
 from accounts.services.tokens import SCOPES
 from app import clock
 from app.access import MemberRole, PlatformRole
@@ -181,6 +181,13 @@ class World:
         self.invitation, self.code = invitations.invite(administrator, **invited)
         self.contact = contacts.add(administrator, self.home.slug, name="Chen", role="Registry")
         self.logo = logo.put(administrator, self.home.slug, b'<svg xmlns="http://www.w3.org/2000/svg"/>')
+        self.double_id = self.make.person().id
+        self.merge = merging.merge(
+            as_actor(self.people[Walker.ADMINISTRATOR]),
+            kept_id=self.make.person().id,
+            merged_id=self.make.person().id,
+            reason="walk",
+        )
         self.spare = self.make.member(self.home, email="spare@home.example")
 
     def _keep(self, row: Any) -> None:
@@ -203,6 +210,7 @@ class World:
             "contact_id": self.contact.id,
             "agreement_id": _one(Agreement, partner_id=self.home.id),
             "grant_id": _one(PlatformRoleGrant, person_id=self.people[Walker.COORDINATOR].id),
+            "merge_id": self.merge.id,
             "digest": self.logo.sha256,
             "slug": self.home.slug,
             "code": "not-found",
