@@ -92,7 +92,6 @@ class Settings:
             "OPENAPI_VERSION": "3.1.0",
             "OPENAPI_URL_PREFIX": "/api/v1",
             "OPENAPI_JSON_PATH": "openapi.json",
-            "RATELIMIT_HEADERS_ENABLED": True,
         }
 
 
