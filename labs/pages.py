@@ -19,7 +19,7 @@ from app.locale import MICRO, pick
 from app.paging import page_of
 from app.spreadsheet import csv_response
 from labs import policy, queries
-from labs.errors import LabNotReady
+from labs.errors import CenterUnreachable, LabNotReady
 from labs.models import Budget, CenterState, LabSession, SessionState
 from labs.services import budgets, centers, sessions
 
@@ -292,7 +292,9 @@ def _card(session: LabSession) -> dict[str, object]:
 
 def _lab_url(session: LabSession) -> str:
     settings: Settings = current_app.extensions["settings"]
-    public = {hub.center: hub.public_url for hub in settings.hubs}[session.center.slug]
+    public = next((hub.public_url for hub in settings.hubs if hub.center == session.center.slug), None)
+    if public is None:
+        raise CenterUnreachable(center=session.center.slug)
     first = queries.first_file(session.template_id)
     inside = f"lab/tree/{session.template.folder}/{first.path}" if first else "lab"
     return f"{public}/user/{session.person.hub_name}/{session.server_name}/{inside}"

@@ -182,3 +182,20 @@ def test_a_stop_by_htmx_swaps_the_status(campus, mine):
 
     assert 'id="lab-status"' in response.text
     assert campus.again(session.id).state is SessionState.STOPPING
+
+
+def test_a_center_that_is_not_configured_here_is_said_not_crashed(app, campus, make):
+    center = campus.make._save(
+        type(campus.center)(
+            slug="elsewhere", partner_id=campus.center.partner_id, title_zh="他处", title_en="Elsewhere"
+        )
+    )
+    flavor = make.flavor(center)
+    session = campus.launch(flavor_id=flavor.id, template_id=make.template([flavor]).id)
+    session.state = SessionState.RUNNING
+    db.session.commit()
+
+    response = sign_in(app, campus.student).get(f"/labs/{session.id}/open")
+
+    assert response.status_code == 409
+    assert "does not answer" in response.text
