@@ -50,8 +50,7 @@ def enter() -> ResponseReturnValue:
         return form(way_back, email, refusal, 401)
     except TooManyAttempts as refusal:
         return form(way_back, email, refusal, 429)
-    with transaction():
-        attempts.forgive(email, request.remote_addr)
+    attempts.forgive(email, request.remote_addr)  # written with what follows: one commit less to wait for
     return go_on(person, way_back)
 
 
@@ -142,14 +141,17 @@ def _half_way() -> _HalfWay | None:
 
 
 def go_on(person: Person, way_back: str) -> ResponseReturnValue:
-    """The first factor was right: ask for the second one where there is one or must be, else begin the session."""
+    """The first factor was right: ask for the second one where there is one or must be, else begin the session.
+
+    Commits what its caller has done so far, too.
+    """
     factor = queries.second_factor(person.id)
     is_asked = factor is not None and factor.confirmed_at is not None
     must_begin = not is_asked and _is_required() and policy.needs_second_factor(queries.actor(person.id))
-    if must_begin:
-        with transaction():
-            second_factor.begin(person.id)
     if is_asked or must_begin:
+        with transaction():
+            if must_begin:
+                second_factor.begin(person.id)
         _go_half_way(person, way_back)
         return redirect(url_for("sign_in.show_code"), 303)
     open_session(person)

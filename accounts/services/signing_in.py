@@ -51,7 +51,7 @@ def open_sign_in(
     )
     db.session.add(sign_in)
     db.session.flush()
-    audit.record(queries.actor(person.id), "sign-in.open", sign_in)
+    audit.record(Actor(person_id=person.id, name=person.name), "sign-in.open", sign_in)
     return key
 
 
