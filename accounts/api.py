@@ -7,7 +7,7 @@ from flask import request
 from flask_smorest import Blueprint
 from sqlalchemy import Select
 
-from accounts import api_partners, api_people, policy, queries, schemas, trail
+from accounts import api_partners, api_people, api_service_tokens, policy, queries, schemas, trail
 from accounts.models import Membership, Notice, Partner, PersonalToken, SignIn
 from accounts.schemas import (
     AskResetSchema,
@@ -36,7 +36,15 @@ mine = Blueprint("me", __name__, url_prefix="/api/v1/me", description="The perso
 partners = Blueprint("partners-api", __name__, url_prefix="/api/v1/partners", description="Partners and their people")
 trails = Blueprint("trail-api", __name__, url_prefix="/api/v1/trail", description="Who did what to which row")
 resets = Blueprint("resets-api", __name__, url_prefix="/api/v1/password-resets", description="Forgotten passwords")
-BLUEPRINTS = (resets, mine, partners, trails, *api_partners.BLUEPRINTS, *api_people.BLUEPRINTS)
+BLUEPRINTS = (
+    resets,
+    mine,
+    partners,
+    trails,
+    *api_partners.BLUEPRINTS,
+    *api_people.BLUEPRINTS,
+    *api_service_tokens.BLUEPRINTS,
+)
 
 
 @resets.post("")

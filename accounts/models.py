@@ -205,6 +205,22 @@ class PersonalToken(Entity):
     revoked_at: Mapped[datetime | None]
 
 
+class ServiceToken(Entity):
+    """Lets a program act for a partner, or for the platform, as nobody in particular. Stored as a digest."""
+
+    __tablename__ = "service_token"
+
+    partner_id: Mapped[UUID | None] = mapped_column(ForeignKey(Partner.id), index=True)  # None: the platform's
+    name: Mapped[str]
+    sha256: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(String))
+    expires_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    partner: Mapped[Partner | None] = relationship(lazy="raise")
+
+
 class AuthorizationCode(Entity):
     """A one-time code of OpenID Connect, for a hub that signs somebody in (RFC 6749, 4.1)."""
 

@@ -44,6 +44,12 @@ def may_hold_tokens(actor: Actor) -> bool:
     return actor.is_signed_in and actor.scopes is None
 
 
+def may_hold_service_tokens(actor: Actor, partner_id: UUID | None) -> bool:
+    """A partner's administrators, in a browser; those of the platform for the platform itself."""
+    holds = actor.is_administrator if partner_id is None else actor.administers(partner_id)
+    return holds and actor.is_signed_in and actor.scopes is None
+
+
 def needs_second_factor(actor: Actor) -> bool:
     """Whoever may harm everybody proves more than a password."""
     return bool(WITH_SECOND_FACTOR & actor.platform_roles)

@@ -25,6 +25,7 @@ from accounts.models import (
     PlatformRoleGrant,
     RecoveryCode,
     SecondFactor,
+    ServiceToken,
     SignIn,
     fingerprint,
 )
@@ -41,11 +42,12 @@ class Visitor:
     """Everything a request wants to know of the person who sent it, read in one statement."""
 
     actor: Actor
-    person_id: UUID
-    language: str
+    person_id: UUID | None  # None: a program acts for a partner, not for a person
+    language: str | None  # None: what the request asks for
     time_zone: str
     sign_in_id: UUID | None = None
     signed_in_at: datetime | None = None
+    is_service: bool = False
     waiting_roles: frozenset[PlatformRole] = frozenset()  # give no power before a second factor is shown
     token_id: UUID | None = None
     token_used_at: datetime | None = None
@@ -118,6 +120,30 @@ def visitor_by_token(secret: str, *, asks_second_factor: bool = True) -> Visitor
     known = _actor(row, frozenset(row.scopes))
     actor, _waiting = _proven(known, not asks_second_factor or row.has_second_factor)
     return Visitor(actor, row.id, row.language, row.time_zone, token_id=row.token_id, token_used_at=row.last_used_at)
+
+
+def visitor_by_service_token(secret: str) -> Visitor | DomainError:
+    """What a token of a partner, or of the platform, may do: nothing beyond it, and as nobody in particular."""
+    statement = (
+        select(ServiceToken, Partner).outerjoin(ServiceToken.partner).where(ServiceToken.sha256 == fingerprint(secret))
+    )
+    row = db.session.execute(statement).one_or_none()
+    if row is None:
+        return TokenUnknown()
+    token, partner = row
+    if token.revoked_at is not None or token.expires_at <= clock.now():
+        return TokenExpired(expired_at=token.revoked_at or token.expires_at)
+    own = {partner.id: (partner.slug, partner.title_zh, partner.title_en)} if partner else {}
+    actor = Actor(
+        person_id=None,
+        name=token.name,
+        platform_roles=frozenset() if partner else frozenset({PlatformRole.OPERATOR}),
+        memberships={partner_id: frozenset({MemberRole.ADMINISTRATOR}) for partner_id in own},
+        partners=own,
+        scopes=frozenset(token.scopes),
+    )
+    zone = partner.time_zone if partner else "UTC"
+    return Visitor(actor, None, None, zone, token_id=token.id, token_used_at=token.last_used_at, is_service=True)
 
 
 def person(person_id: UUID) -> Person:
@@ -312,6 +338,14 @@ def tokens(person_id: UUID) -> list[PersonalToken]:
     """The person's tokens that were not revoked, the latest first."""
     statement = select(PersonalToken).where(PersonalToken.person_id == person_id, PersonalToken.revoked_at.is_(None))
     return list(db.session.scalars(statement.order_by(PersonalToken.created_at.desc(), PersonalToken.id.desc())))
+
+
+def service_tokens(partner_id: UUID | None) -> list[ServiceToken]:
+    """Those of a partner, or of the platform, that were not revoked, the latest first."""
+    statement = select(ServiceToken).where(
+        ServiceToken.partner_id.is_not_distinct_from(partner_id), ServiceToken.revoked_at.is_(None)
+    )
+    return list(db.session.scalars(statement.order_by(ServiceToken.created_at.desc(), ServiceToken.id.desc())))
 
 
 def notices(person_id: UUID, unread_only: bool = False) -> Select[Notice]:

@@ -17,10 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from accounts import queries
 from accounts.errors import ScopeMissing
-from accounts.models import Person, PersonalToken
+from accounts.models import Person, PersonalToken, ServiceToken
 from accounts.queries import Visitor
+from accounts.services import service_tokens
 from app import clock
-from app.access import Actor, PlatformRole
+from app.access import Actor, PlatformRole, require_person
 from app.csrf import SAFE
 from app.db import db, transaction
 from app.errors import DomainError
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 SESSION_KEY = "sign_in"
 API = "/api/v1/"
 USE_IS_NEWS_AFTER = timedelta(minutes=1)
+Token = PersonalToken | ServiceToken
+KINDS: dict[str, type[Token]] = {kind.__tablename__: kind for kind in (PersonalToken, ServiceToken)}
 
 
 class SignedIn(UserMixin):
@@ -42,7 +45,7 @@ class SignedIn(UserMixin):
         return self._visitor.actor
 
     @property
-    def language(self) -> str:
+    def language(self) -> str | None:
         return self._visitor.language
 
     @property
@@ -50,7 +53,7 @@ class SignedIn(UserMixin):
         return self._visitor.time_zone
 
     @property
-    def id(self) -> UUID:
+    def id(self) -> UUID | None:
         return self._visitor.person_id
 
     @property
@@ -68,10 +71,10 @@ class SignedIn(UserMixin):
 
     @property
     def person(self) -> Person:
-        return queries.person(self._visitor.person_id)
+        return queries.person(require_person(self._visitor.actor))
 
     def get_id(self) -> str:
-        return str(self._visitor.person_id)
+        return str(self._visitor.person_id or self._visitor.token_id)
 
 
 def init_app(app: Flask) -> None:
@@ -104,12 +107,18 @@ def _load(request: Request) -> SignedIn | None:
 
 
 def _from_token(secret: str) -> SignedIn | None:
-    found = queries.visitor_by_token(secret, asks_second_factor=not current_app.extensions["settings"].demo)
+    if secret.startswith(service_tokens.PREFIX):
+        found = queries.visitor_by_service_token(secret)
+    else:
+        asks_second_factor = not current_app.extensions["settings"].demo
+        found = queries.visitor_by_token(secret, asks_second_factor=asks_second_factor)
     if isinstance(found, DomainError):
         g.token_refusal = found
         return None
     if found.token_id is not None:
-        current_app.extensions["token_uses"].note(found.token_id, found.token_used_at)
+        current_app.extensions["token_uses"].note(
+            ServiceToken if found.is_service else PersonalToken, found.token_id, found.token_used_at
+        )
     return SignedIn(found)
 
 
@@ -129,15 +138,15 @@ class _Uses:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[UUID, datetime] = {}
+        self._seen: dict[tuple[str, UUID], datetime] = {}
 
-    def note(self, token_id: UUID, written_at: datetime | None) -> None:
+    def note(self, kind: type[Token], token_id: UUID, written_at: datetime | None) -> None:
         now = clock.now()
         if written_at is None or now - written_at >= USE_IS_NEWS_AFTER:
             with self._lock:
-                self._seen[token_id] = now
+                self._seen[kind.__tablename__, token_id] = now
 
-    def take(self) -> dict[UUID, datetime]:
+    def take(self) -> dict[tuple[str, UUID], datetime]:
         with self._lock:
             seen, self._seen = self._seen, {}
         return seen
@@ -150,8 +159,9 @@ def _write_uses(response: Response) -> Response:
     if uses:
         try:
             with transaction():
-                for token_id, used_at in sorted(uses.items()):
-                    statement = sa.update(PersonalToken).where(PersonalToken.id == token_id)
+                for (kind, token_id), used_at in sorted(uses.items()):
+                    token = KINDS[kind]
+                    statement = sa.update(token).where(token.id == token_id)
                     db.session.execute(statement.values(last_used_at=used_at))
         except SQLAlchemyError:
             log.warning("uses of tokens not written", extra={"tokens": len(uses)})

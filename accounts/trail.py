@@ -15,6 +15,8 @@ ACTIONS: dict[str, LazyString] = {
     "sign-in.end": _("Signed out"),
     "person.create": _("Account opened"),
     "person.change": _("Profile changed"),
+    "service-token.make": _("Service token made"),
+    "service-token.revoke": _("Service token revoked"),
     "person.set-password": _("Password set"),
     "person.reset-password": _("Forgotten password replaced"),
     "person.close": _("Account closed"),

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+from flask_babel import gettext as _
 from flask_login import current_user
 
 from app.errors import Forbidden, SignInRequired
@@ -99,6 +100,8 @@ def require(allowed: bool, detail: str | None = None) -> None:
 
 def require_person(actor: Actor) -> UUID:
     """Return the id of the person who acts; services that need a human call this first."""
+    if actor.person_id is None and actor.scopes is not None:
+        raise Forbidden(_("This token belongs to nobody in particular, and this needs a person."))
     if actor.person_id is None:
         raise SignInRequired
     return actor.person_id

@@ -32,7 +32,7 @@ def choose_language() -> str:
     chosen = request.cookies.get("language")
     if chosen in LANGUAGES:
         return chosen
-    if not g.get("offline") and current_user.is_authenticated:
+    if not g.get("offline") and current_user.is_authenticated and current_user.language:
         return str(current_user.language)
     best = request.accept_languages.best_match(["zh-CN", "zh", "en"], default="zh-CN")
     return "en" if best == "en" else "zh_CN"

@@ -12,6 +12,7 @@ from accounts.pages import (
     password_reset,
     profile,
     second_factor,
+    service_tokens,
     sign_in,
     trail,
 )
@@ -23,6 +24,7 @@ BLUEPRINTS = (
     password_reset.blp,
     profile.blp,
     second_factor.blp,
+    service_tokens.blp,
     notices.blp,
     partners.blp,
     partner.blp,

@@ -42,11 +42,7 @@ def make(actor: Actor, *, name: str, scopes: Collection[str], days: int) -> tupl
     """Make a token; the second part of the answer is the secret, which nobody can see again."""
     person_id = require_person(actor)
     require(policy.may_hold_tokens(actor))
-    name = " ".join(name.split())
-    if not 1 <= len(name) <= 60:
-        raise Invalid(_("Give the token a name of at most 60 characters."))
-    if not 1 <= days <= LONGEST_DAYS:
-        raise Invalid(_("A token lasts from 1 to %(n)s days.", n=LONGEST_DAYS))
+    name = checked(name, days)
     _check(scopes)
     if len(queries.tokens(person_id)) >= MOST:
         raise Conflict(_("You have %(n)s tokens. Revoke one that is no longer used.", n=MOST))
@@ -62,6 +58,16 @@ def make(actor: Actor, *, name: str, scopes: Collection[str], days: int) -> tupl
     db.session.flush()
     audit.record(actor, "token.make", token, name=name, scopes=token.scopes, expires_at=token.expires_at)
     return token, secret
+
+
+def checked(name: str, days: int) -> str:
+    """Return the name without needless blanks; refuse one that is none, and days beyond what a token may last."""
+    name = " ".join(name.split())
+    if not 1 <= len(name) <= 60:
+        raise Invalid(_("Give the token a name of at most 60 characters."))
+    if not 1 <= days <= LONGEST_DAYS:
+        raise Invalid(_("A token lasts from 1 to %(n)s days.", n=LONGEST_DAYS))
+    return name
 
 
 def revoke(actor: Actor, token_id: UUID) -> None:
