@@ -113,7 +113,7 @@ def zone(name: str) -> tzinfo:
 
 
 def _name_the_language(response: Any) -> Any:
-    if response.mimetype == "text/html":
+    if response.mimetype == "text/html" and not 300 <= response.status_code < 400:  # a redirect says nothing to anybody
         response.headers.setdefault("Content-Language", language().replace("_", "-"))
         response.headers.add("Vary", "Cookie, Accept-Language")
     return response
