@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
+from flask import Response, request
 from flask_smorest import Blueprint
 from marshmallow import fields, validate
 from sqlalchemy import Select
@@ -11,16 +12,18 @@ from sqlalchemy import Select
 from accounts import policy, queries
 from accounts.api_partners import ReasonSchema
 from accounts.models import Person
-from accounts.models_life import PersonMerge
-from accounts.services import merging, people
-from app.access import current_actor, people_only, signed_in
+from accounts.models_life import Erasure, PersonMerge
+from accounts.pages.my_data import zip_of
+from accounts.services import attempts, erasing, merging, people
+from app.access import current_actor, people_only, scope, signed_in
 from app.db import transaction
 from app.errors import NotFound
 from app.paging import Rows
 
 blp = Blueprint("people-api", __name__, url_prefix="/api/v1/people", description="Everybody's accounts")
 merges = Blueprint("merges-api", __name__, url_prefix="/api/v1/merges", description="Accounts that became one")
-BLUEPRINTS = (blp, merges)
+mine = Blueprint("my-data-api", __name__, url_prefix="/api/v1/me", description="Data about the person who asks")
+BLUEPRINTS = (blp, merges, mine)
 
 
 class PersonSchema(ma.Schema):
@@ -65,6 +68,18 @@ class MergePreviewSchema(ma.Schema):
     warnings = fields.List(fields.String())
 
 
+class EraseSchema(ReasonSchema):
+    confirmation = fields.String(required=True, metadata={"description": "The e-mail address of the account"})
+
+
+class AskErasureSchema(ma.Schema):
+    password = fields.String(required=True, validate=validate.Length(1, 200))
+
+
+class ErasureSchema(ma.Schema):
+    due_at = fields.AwareDateTime()
+
+
 @blp.get("")
 @signed_in
 @people_only
@@ -101,6 +116,54 @@ def reopen_person(body: dict[str, Any], person_id: UUID) -> Person:
     with transaction():
         people.reopen(current_actor(), person_id, body["reason"])
     return queries.person(person_id)
+
+
+@blp.post("/<uuid:person_id>/erase")
+@signed_in
+@people_only
+@blp.arguments(EraseSchema)
+@blp.response(202, PersonSchema)
+def erase_person(body: dict[str, Any], person_id: UUID) -> Person:
+    """Forget a person for good; at once, or as soon as their labs have stopped."""
+    _administrators_only()
+    with transaction():
+        erasing.order(current_actor(), person_id, **body)
+    return queries.person(person_id)
+
+
+@mine.post("/export")
+@signed_in
+@scope("accounts:read")
+@mine.response(200, {"type": "string", "format": "binary"}, content_type="application/zip")
+def export() -> Response:
+    """Have everything that is kept about me, as a ZIP of JSON files. A few times in a quarter of an hour."""
+    return zip_of(current_actor())
+
+
+@mine.post("/erasure")
+@signed_in
+@people_only
+@mine.arguments(AskErasureSchema)
+@mine.response(202, ErasureSchema)
+def ask_erasure(body: dict[str, Any]) -> Erasure:
+    """Have my account erased in two weeks."""
+    actor = current_actor()
+    with transaction():
+        attempts.count(actor.email, request.remote_addr)
+    with transaction():
+        row = erasing.ask(actor, body["password"])
+        attempts.forgive(actor.email, request.remote_addr)
+    return row
+
+
+@mine.delete("/erasure")
+@signed_in
+@people_only
+@mine.response(204)
+def cancel_erasure() -> None:
+    """Keep my account after all."""
+    with transaction():
+        erasing.cancel(current_actor())
 
 
 @merges.get("")

@@ -178,3 +178,21 @@ class AccountGone(Conflict):
     code = "account-gone"
     title = _("This account was erased, or went up in another one")
     advice = _("A merge can be undone for thirty days. What was erased does not come back.")
+
+
+class TooManyExports(TooMany):
+    code = "too-many-exports"
+    title = _("You had your data a moment ago")
+    advice = _("It can be had three times in a quarter of an hour. Wait the time that is named.")
+
+
+class ErasureWaits(Conflict):
+    code = "erasure-waits"
+    title = _("This account will be erased already")
+    advice = _("It can be canceled on the profile page until its day.")
+
+
+class LastAdministrator(Conflict):
+    code = "last-administrator"
+    title = _("This is the last administrator of the platform")
+    advice = _("Make somebody else an administrator first.")

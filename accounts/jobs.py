@@ -8,7 +8,7 @@ from flask import current_app
 
 from accounts.adapters.smtp import Letter, MailError, MailServer
 from accounts.models import MailState
-from accounts.services import attempts, hub_sign_on, mail, password_reset
+from accounts.services import attempts, erasing, hub_sign_on, mail, password_reset
 from app.config import Settings
 from app.db import transaction
 from app.jobs import Job
@@ -52,4 +52,19 @@ def _deliver(mail_id: UUID, letter: Letter, server: MailServer | None) -> bool:
     return True
 
 
-JOBS = (Job(forget_old_sign_on, timedelta(hours=1)), Job(deliver_mail, timedelta(minutes=1)))
+def erase_people() -> int:
+    """Erase people whose day has come, each in a transaction of its own; those with labs, once these have stopped."""
+    with transaction():
+        due = erasing.due()
+    done = 0
+    for erasure_id in due:
+        with transaction():
+            done += erasing.finish(erasure_id)
+    return done
+
+
+JOBS = (
+    Job(forget_old_sign_on, timedelta(hours=1)),
+    Job(deliver_mail, timedelta(minutes=1)),
+    Job(erase_people, timedelta(minutes=5)),
+)

@@ -83,3 +83,12 @@ def may_merge_people(actor: Actor) -> bool:
 def may_see_accounts(actor: Actor) -> bool:
     """Everybody's account, whatever partner they belong to."""
     return actor.is_administrator and actor.scopes is None
+
+
+def may_export(actor: Actor, person_id: UUID) -> bool:
+    """One's own data, and nobody else's."""
+    return actor.person_id == person_id
+
+
+def may_erase_people(actor: Actor) -> bool:
+    return actor.is_administrator and actor.scopes is None

@@ -3,14 +3,14 @@
 from uuid import UUID
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import exists, select
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import aliased
 
-from accounts import merging
+from accounts import erasing, exporting, merging
 from accounts.merging import Column, Obstacle, Outlook, table_of
-from app import locale
+from app import clock, locale
 from app.db import db
-from courses.models import CURRENT, Course, CourseRun, Enrollment, RunTeacher
+from courses.models import CURRENT, Course, CourseRun, Enrollment, EnrollmentState, RunTeacher
 
 
 class Enrollments(Column):
@@ -44,3 +44,42 @@ merging.register_part(
 )
 merging.register(RunTeacher, "person_id", _("Runs taught"), one_of=[("run_id",)])
 merging.register(Course, "owner_id", _("Courses answered for"))
+
+exporting.register(
+    "enrollments",
+    lambda person_id: (
+        select(
+            *(Course.slug.label("course"), Course.title_zh, Course.title_en),
+            *(CourseRun.title_zh.label("run_zh"), CourseRun.title_en.label("run_en")),
+            *(Enrollment.state, Enrollment.state_at, Enrollment.created_at),
+        )
+        .join(CourseRun, CourseRun.course_id == Course.id)
+        .join(Enrollment, Enrollment.run_id == CourseRun.id)
+        .where(Enrollment.person_id == person_id)
+        .order_by(Enrollment.id)
+    ),
+)
+exporting.register(
+    "teaching",
+    lambda person_id: (
+        select(
+            *(Course.slug.label("course"), CourseRun.title_zh.label("run_zh"), CourseRun.title_en.label("run_en")),
+            RunTeacher.role,
+        )
+        .join(CourseRun, CourseRun.course_id == Course.id)
+        .join(RunTeacher, RunTeacher.run_id == CourseRun.id)
+        .where(RunTeacher.person_id == person_id)
+        .order_by(RunTeacher.id)
+    ),
+)
+
+
+@erasing.step
+def _wait_no_more(person_id: UUID, _pseudonym: str) -> None:
+    """Nobody who is gone gets the next free seat; seats that were taken stay, with what was done in them."""
+    waiting = (EnrollmentState.REQUESTED, EnrollmentState.WAITLISTED)
+    db.session.execute(
+        update(Enrollment)
+        .where(Enrollment.person_id == person_id, Enrollment.state.in_(waiting))
+        .values(state=EnrollmentState.WITHDRAWN, state_at=clock.now())
+    )

@@ -9,11 +9,25 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import func, select
 
-from accounts import merging
+from accounts import erasing, exporting, merging
 from accounts.merging import Obstacle, Outlook
+from app.access import SYSTEM
 from app.db import db
-from labs.models import BudgetManager, Hold, HoldState, LabSession, MemberCap
-from labs.services import admission
+from labs import queries
+from labs.models import (
+    Budget,
+    BudgetManager,
+    Flavor,
+    Hold,
+    HoldState,
+    LabSession,
+    LabTemplate,
+    LedgerEntry,
+    LedgerTransaction,
+    MemberCap,
+)
+from labs.models_life import HomeRemoval
+from labs.services import admission, sessions
 
 LABS_RUN = Obstacle(
     "labs-run", _("Labs of the account that goes up in the other still run or are being put away: stop them.")
@@ -132,3 +146,63 @@ def _together(own: MemberCap, other: MemberCap) -> tuple[int | None, bool]:
         limits = [cap.cap_micro if cap.is_open else cap.held + cap.used for cap in (own, other)]
     known = [limit for limit in limits if limit is not None]
     return (sum(known) if len(known) == len(limits) else None), own.is_open or other.is_open
+
+
+exporting.register(
+    "labs",
+    lambda person_id: (
+        select(
+            *(LabSession.id, LabSession.created_at, LabTemplate.title_zh, LabTemplate.title_en),
+            *(Flavor.slug.label("flavor"), LabSession.state, LabSession.ready_at, LabSession.ended_at),
+            *(LabSession.seconds_used, LabSession.charged_micro, LabSession.stop_reason),
+        )
+        .join(LabTemplate, LabTemplate.id == LabSession.template_id)
+        .join(Flavor, Flavor.id == LabSession.flavor_id)
+        .where(LabSession.person_id == person_id)
+        .order_by(LabSession.id)
+    ),
+)
+exporting.register(
+    "ledger",
+    lambda person_id: (
+        select(
+            *(LedgerTransaction.created_at, LedgerTransaction.command, LedgerEntry.account, LedgerEntry.amount),
+            *(Budget.title_zh.label("budget_zh"), Budget.title_en.label("budget_en")),
+        )
+        .join(LedgerEntry, LedgerEntry.transaction_id == LedgerTransaction.id)
+        .join(Hold, Hold.id == LedgerTransaction.hold_id)
+        .join(Budget, Budget.id == LedgerEntry.budget_id)
+        .where(Hold.person_id == person_id)
+        .order_by(LedgerEntry.id)
+    ),
+)
+exporting.register(
+    "shares",
+    lambda person_id: (
+        select(
+            *(Budget.title_zh.label("budget_zh"), Budget.title_en.label("budget_en")),
+            *(MemberCap.cap_micro, MemberCap.held, MemberCap.used, MemberCap.is_open),
+        )
+        .join(Budget, Budget.id == MemberCap.budget_id)
+        .where(MemberCap.person_id == person_id)
+        .order_by(Budget.id)
+    ),
+)
+
+
+@erasing.ready_when
+def _labs_have_stopped(person_id: UUID) -> bool:
+    for session in queries.live_sessions_of(person_id):
+        sessions.stop(SYSTEM, session.id)
+    db.session.flush()
+    return not _has_labs(person_id)
+
+
+@erasing.step
+def _forget(person_id: UUID, _pseudonym: str) -> None:
+    """Nothing more is drawn; what was used stays in the ledger; the files at the centers are to be deleted."""
+    db.session.execute(sa.update(MemberCap).where(MemberCap.person_id == person_id).values(is_open=False))
+    used = select(LabSession.id).where(LabSession.person_id == person_id).limit(1)
+    known = select(HomeRemoval.id).where(HomeRemoval.hub_name == person_id.hex)
+    if db.session.scalar(used) is not None and db.session.scalar(known) is None:
+        db.session.add(HomeRemoval(hub_name=person_id.hex))

@@ -5,6 +5,7 @@ from accounts.pages import (
     claim,
     home_sign_in,
     mail,
+    my_data,
     notices,
     oidc,
     partner,
@@ -32,4 +33,5 @@ BLUEPRINTS = (
     oidc.blp,
     trail.blp,
     mail.blp,
+    my_data.blp,
 )

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from accounts import queries
 from accounts.errors import AlreadyMerged, CannotMerge
 from accounts.pages import administration
-from accounts.services import merging, people
+from accounts.services import erasing, merging, people
 from app import clock
 from app.access import current_actor, signed_in
 from app.db import db, transaction
@@ -53,6 +53,15 @@ def reopen_person(person_id: UUID) -> ResponseReturnValue:
     return _change(
         person_id, lambda: people.reopen(current_actor(), person_id, reason), _("The account is open again.")
     )
+
+
+@blp.post("/people/<uuid:person_id>/erase")
+@signed_in
+def erase_person(person_id: UUID) -> ResponseReturnValue:
+    """Forget a person for good; the e-mail address is typed to confirm."""
+    wanted = {name: request.form.get(name, "") for name in ("confirmation", "reason")}
+    done = _("The account is erased, or will be as soon as its labs have stopped.")
+    return _change(person_id, lambda: erasing.order(current_actor(), person_id, **wanted), done)
 
 
 @blp.get("/merge")

@@ -67,6 +67,11 @@ def count_reset(address: str | None) -> None:
     _refuse_above(RESETS, attempts, ends_at)
 
 
+def count_of(what: str) -> tuple[int, datetime]:
+    """Count something else that is rare; return how often it happened, and when counting starts anew."""
+    return _count(fingerprint(what))
+
+
 def forget_old() -> int:
     """Remove counters whose time is over."""
     gone = db.session.scalars(
