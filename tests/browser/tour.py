@@ -30,6 +30,8 @@ NO_PAGES = {
     "home_sign_in.arrive",
     "second_factor.show",  # for those who have begun to turn it on
     "sign_in.show_code",  # between the password and the code of one's phone
+    "password_reset.show_reset",  # for those who got a link by mail
+    "partner.show_logo",
     "labs.open_lab",  # leads to the lab, on another host
     "labs.status",  # parts of pages, which htmx asks for
     "teaching.live",
