@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from accounts.models import IdentityProvider, PasswordReset, SecondFactor, fingerprint
+from accounts.models_life import Erasure
 from app import clock
 from app.db import db
 from tests.architecture.world import ISSUER, PASSWORD, World
@@ -120,6 +121,12 @@ def _of_accounts(world: World, walker: UUID | None) -> dict[str, Example]:
             session={"arrival": {"person": str(walker) if walker else "", "until": soon, "arrival": arrival}}
         ),
         "POST /profile/identities/<identity_id>/unlink": NOTHING,
+        "POST /profile/data/export": NOTHING,
+        "POST /profile/data/erase": Example(form={"password": PASSWORD}),
+        "POST /profile/data/keep": Example(arrange=lambda: _asks_erasure(walker)),
+        "POST /api/v1/me/export": NOTHING,
+        "POST /api/v1/me/erasure": Example(json={"password": PASSWORD}),
+        "DELETE /api/v1/me/erasure": Example(arrange=lambda: _asks_erasure(walker)),
         "POST /notices/read": NOTHING,
         "POST /notices/<notice_id>/open": NOTHING,
         "POST /api/v1/me/notices/read": NOTHING,
@@ -154,6 +161,11 @@ def _of_partners(world: World) -> dict[str, Example]:
     agreement = {"reference": "2027"}
     ending = {"until_at": None, "reason": "open-ended"}
     role = {"role": "coordinator", "reason": "walk"}
+    token = {"name": "walk", "scopes": ["labs:read"], "days": 30}
+    token_form = {"purpose": "walk", "scopes": ["labs:read"], "days": "30"}
+    of_partner = Example(ids={"token_id": world.partner_token_id})
+    of_platform = Example(ids={"token_id": world.platform_token_id})
+    erasure = {"confirmation": "student@home.example", "reason": "walk"}
     two = {"kept_id": world.ids["person_id"], "merged_id": str(world.double_id)}
     return {
         "POST /partners/<slug>/settings": Example(form={"time_zone": "UTC"}),
@@ -174,8 +186,18 @@ def _of_partners(world: World) -> dict[str, Example]:
         "POST /api/v1/partners": Example(json=partner),
         "POST /api/v1/partners/<slug>/agreements": Example(json=agreement),
         "POST /api/v1/partners/<slug>/agreements/<agreement_id>/end": Example(json=ending),
+        "POST /partners/<slug>/tokens": Example(form=token_form),
+        "POST /partners/<slug>/tokens/<token_id>/revoke": of_partner,
+        "POST /api/v1/partners/<slug>/tokens": Example(json=token),
+        "DELETE /api/v1/partners/<slug>/tokens/<token_id>": of_partner,
+        "POST /administration/tokens": Example(form=token_form),
+        "POST /administration/tokens/<token_id>/revoke": of_platform,
+        "POST /api/v1/service-tokens": Example(json=token),
+        "DELETE /api/v1/service-tokens/<token_id>": of_platform,
         "POST /administration/people/<person_id>/close": Example(form={"reason": "walk"}),
         "POST /administration/people/<person_id>/reopen": Example(form={"reason": "walk"}),
+        "POST /administration/people/<person_id>/erase": Example(form=erasure),
+        "POST /api/v1/people/<person_id>/erase": Example(json=erasure),
         "POST /administration/merge": Example(form={"kept": two["kept_id"], "merged": two["merged_id"], "reason": "x"}),
         "POST /administration/merges/<merge_id>/undo": Example(form={"reason": "walk"}),
         "POST /api/v1/people/<person_id>/close": Example(json={"reason": "walk"}),
@@ -236,6 +258,11 @@ def _of_courses(world: World) -> dict[str, Example]:
 
 def _not_confirmed() -> None:
     db.session.execute(sa.update(SecondFactor).values(confirmed_at=None))
+
+
+def _asks_erasure(walker: UUID | None) -> None:
+    if walker is not None:
+        db.session.add(Erasure(person_id=walker, by_id=walker, reason="", due_at=clock.now() + timedelta(days=1)))
 
 
 def _not_connected() -> None:

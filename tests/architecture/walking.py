@@ -129,6 +129,7 @@ class Walk:
                     json=sent.json,
                     data=sent.form if sent.body is None else sent.body,
                     query_string=sent.query,
+                    buffered=True,
                 )
         finally:
             undo.rollback()

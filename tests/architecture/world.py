@@ -23,7 +23,7 @@ from accounts.models import (
     fingerprint,
 )
 from accounts.models_partners import Agreement
-from accounts.services import contacts, invitations, logo, merging, notices, signing_in
+from accounts.services import contacts, invitations, logo, merging, notices, service_tokens, signing_in
 from accounts.services.tokens import SCOPES
 from app import clock
 from app.access import MemberRole, PlatformRole
@@ -181,6 +181,8 @@ class World:
         self.invitation, self.code = invitations.invite(administrator, **invited)
         self.contact = contacts.add(administrator, self.home.slug, name="Chen", role="Registry")
         self.logo = logo.put(administrator, self.home.slug, b'<svg xmlns="http://www.w3.org/2000/svg"/>')
+        self.partner_token_id = self._service_token(Walker.ADMIN, self.home.id)
+        self.platform_token_id = self._service_token(Walker.ADMINISTRATOR, None)
         self.double_id = self.make.person().id
         self.merge = merging.merge(
             as_actor(self.people[Walker.ADMINISTRATOR]),
@@ -189,6 +191,10 @@ class World:
             reason="walk",
         )
         self.spare = self.make.member(self.home, email="spare@home.example")
+
+    def _service_token(self, walker: Walker, partner_id: UUID | None) -> UUID:
+        wanted = {"name": "walk", "scopes": ["labs:read"], "days": 30}
+        return service_tokens.make(as_actor(self.people[walker]), partner_id=partner_id, **wanted)[0].id
 
     def _keep(self, row: Any) -> None:
         db.session.add(row)
@@ -239,6 +245,7 @@ class World:
             "invitation_id": invitations.invite(administrator, **invited)[0].id,
             "person_id": outsider.id,
             "session_id": session.id,
+            "token_id": self._service_token(Walker.OTHER_ADMIN, self.other.id),
             "contact_id": contacts.add(administrator, self.other.slug, name="Sun", role="Registry").id,
             "agreement_id": _one(Agreement, partner_id=self.other.id),
             "unit_id": course_queries.units(self.school.run(course, seats={self.other.id: 5}).version_id)[0].id,
