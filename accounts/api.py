@@ -8,10 +8,11 @@ from flask_smorest import Blueprint
 from sqlalchemy import Select
 
 from accounts import api_partners, api_people, api_service_tokens, policy, queries, schemas, trail
-from accounts.models import Membership, Notice, Partner, PersonalToken, SignIn
+from accounts.models import Membership, Notice, Partner, Person, PersonalToken, SignIn
 from accounts.schemas import (
     AskResetSchema,
     MadeTokenSchema,
+    MailChoiceSchema,
     MakeTokenSchema,
     MemberSchema,
     MeSchema,
@@ -24,7 +25,7 @@ from accounts.schemas import (
     TrailSearchSchema,
     UseResetSchema,
 )
-from accounts.services import attempts, notices, password_reset, signing_in, tokens
+from accounts.services import attempts, mail, notices, password_reset, signing_in, tokens
 from accounts.trail import Search
 from app.access import current_actor, people_only, public, require_person, scope, signed_in
 from app.audit import AuditEntry
@@ -131,6 +132,27 @@ def end_sign_in(sign_in_id: UUID) -> None:
     """End a sign-in, here and at the hubs it opened."""
     with transaction():
         signing_in.end(current_actor(), sign_in_id)
+
+
+@mine.get("/mail")
+@signed_in
+@scope("accounts:read")
+@mine.response(200, MailChoiceSchema)
+def show_mail_choice() -> Person:
+    """Show which notices come to me by mail."""
+    return queries.person(require_person(current_actor()))
+
+
+@mine.put("/mail")
+@signed_in
+@people_only
+@mine.arguments(MailChoiceSchema)
+@mine.response(200, MailChoiceSchema)
+def choose_mail(body: dict[str, Any]) -> Person:
+    """Choose which notices come by mail too."""
+    with transaction():
+        mail.choose(current_actor(), body["wants_mail"], body["unwanted_mail"])
+    return queries.person(require_person(current_actor()))
 
 
 @mine.get("/notices")

@@ -49,6 +49,9 @@ class Person(Entity):
     password_hash: Mapped[str | None]  # argon2id
     is_active: Mapped[bool] = mapped_column(default=True)
     wants_mail: Mapped[bool] = mapped_column(default=True, server_default=text("true"))  # of notices; they stay here
+    unwanted_mail: Mapped[list[str]] = mapped_column(  # kinds of notices that are not mailed
+        ARRAY(String), default=list, server_default="{}"
+    )
 
     memberships: Mapped[list["Membership"]] = relationship(back_populates="person", lazy="raise")
 

@@ -83,6 +83,11 @@ class UseResetSchema(ma.Schema):
     password = fields.String(required=True, validate=validate.Length(1, 200))
 
 
+class MailChoiceSchema(ma.Schema):
+    wants_mail = fields.Boolean(required=True)
+    unwanted_mail = fields.List(fields.String(), required=True, metadata={"description": "Kinds that are not mailed"})
+
+
 class SignInSchema(ma.Schema):
     id = fields.UUID()
     created_at = fields.AwareDateTime()

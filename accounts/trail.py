@@ -17,6 +17,7 @@ ACTIONS: dict[str, LazyString] = {
     "person.change": _("Profile changed"),
     "service-token.make": _("Service token made"),
     "service-token.revoke": _("Service token revoked"),
+    "person.choose-mail": _("Chosen what comes by mail"),
     "person.set-password": _("Password set"),
     "person.reset-password": _("Forgotten password replaced"),
     "person.close": _("Account closed"),

@@ -47,7 +47,10 @@ def invite(slug: str) -> ResponseReturnValue:
     except Invalid as refusal:
         return _page(partner, refusal=refusal)
     link = current_app.extensions["settings"].platform_url + url_for("claim.show", code=code)
-    return _page(partner, made={"name": invitation.name, "link": link, "expires_at": invitation.expires_at})
+    return _page(
+        partner,
+        made={"name": invitation.name, "link": link, "email": invitation.email, "expires_at": invitation.expires_at},
+    )
 
 
 @blp.post("/invitations/<uuid:invitation_id>/take-back")

@@ -12,7 +12,7 @@ from flask_login import current_user
 from werkzeug.exceptions import BadRequest
 
 from accounts import queries
-from accounts.services import attempts, mail, people, signing_in, tokens
+from accounts.services import attempts, mail, notices, people, signing_in, tokens
 from app import clock
 from app.access import current_actor, require_person, signed_in
 from app.db import transaction
@@ -50,9 +50,10 @@ def change() -> ResponseReturnValue:
 @blp.post("/profile/mail")
 @signed_in
 def choose_mail() -> ResponseReturnValue:
-    """Choose whether notices come by mail too."""
+    """Choose which notices come by mail too."""
     with transaction():
-        mail.choose(current_actor(), "wants_mail" in request.form)
+        unwanted = notices.choices().keys() - set(request.form.getlist("kinds"))
+        mail.choose(current_actor(), "wants_mail" in request.form, unwanted)
     flash(_("Your choice is saved."), "success")
     return redirect(url_for(".show", _anchor="mail"), 303)
 
@@ -135,6 +136,7 @@ def _page(
         sign_ins=queries.live_sign_ins(person_id),
         this_sign_in=current_user.sign_in_id,
         scopes=tokens.SCOPES,
+        mail_kinds=notices.choices(),
         day_options=[(days, ngettext("%(num)s day", "%(num)s days", days)) for days in DAYS],
         languages=LANGUAGES,
         time_zones=_time_zones(),

@@ -10,16 +10,18 @@ from typing import Any
 from uuid import UUID
 
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import select, update
 
 from accounts import policy, queries
 from accounts.errors import InvitationUnknown
 from accounts.models import Invitation, Membership, Person, fingerprint
-from accounts.services import memberships, people
+from accounts.services import mail, memberships, notices, people
 from app import audit, clock
 from app.access import NOBODY, Actor, MemberRole, require, require_person
 from app.db import db
 from app.errors import Forbidden, Invalid, NotFound
+from app.locale import language
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # nothing that is misread
 LENGTH = 16  # 80 bits
@@ -59,7 +61,26 @@ def invite(
         "number": invitation.number,
     }
     audit.record(actor, "invitation.make", invitation, partner_id=partner_id, **facts)
+    if invitation.email:
+        _mail(invitation, code)
     return invitation, "-".join(code[i : i + 4] for i in range(0, LENGTH, 4))
+
+
+def _mail(invitation: Invitation, code: str) -> None:
+    """Send the link, in the language of who invites: of who is invited nothing is known."""
+    partner = invitation.partner
+    mail.post(
+        "invitation",
+        address=invitation.email or "",
+        name=invitation.name,
+        language=language(),
+        time_zone=partner.time_zone,
+        path="/claim?code=",
+        key=code,
+        partner_zh=partner.title_zh,
+        partner_en=partner.title_en,
+        until_at=invitation.expires_at,
+    )
 
 
 def take_back(actor: Actor, invitation_id: UUID) -> None:
@@ -125,3 +146,10 @@ def _use_up(code: str, person_id: UUID) -> Invitation:
 
 def _digest(code: str) -> str:
     return fingerprint("".join(c for c in code.upper() if c in ALPHABET))
+
+
+notices.describe(
+    "invitation",
+    _l("%(partner)s invites you to Chancai"),
+    _l("Take your place with the account you have, or make one. The link works once, until %(until_at)s."),
+)

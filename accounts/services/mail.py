@@ -4,7 +4,9 @@ A row is claimed by moving its next try into the future, so a worker that dies l
 mail that was sent just before its worker died is sent again with the same Message-ID.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from flask_babel import gettext as _
@@ -15,10 +17,11 @@ from accounts import policy, sealing
 from accounts.adapters.smtp import Letter
 from accounts.models import Mail, MailState, Notice, Person
 from accounts.services import notices
-from app import clock, locale
+from app import audit, clock, locale
 from app.access import Actor, require, require_person
 from app.audit import plain
 from app.db import db
+from app.errors import Invalid
 from app.jobs import wake
 
 CLAIMED = timedelta(minutes=5)
@@ -104,11 +107,21 @@ def mark_failed(mail_id: UUID, reason: str, *, is_final: bool) -> None:
         mail.next_at = clock.now() + WAITS[mail.attempts - 1]
 
 
-def choose(actor: Actor, wants_mail: bool) -> None:
-    """Whether I get notices by mail as well."""
+def choose(actor: Actor, wants_mail: bool, unwanted: Collection[str]) -> None:
+    """Whether I get notices by mail as well, and of which kinds not. What may be somebody else's doing always comes."""
     person = db.session.get_one(Person, require_person(actor))
     require(policy.may_change_person(actor, person.id))
-    person.wants_mail = wants_mail
+    unknown = sorted(set(unwanted) - notices.choices().keys())
+    if unknown:
+        raise Invalid(_("There is no such kind of notice."), unknown=unknown, kinds=list(notices.choices()))
+    before = (person.wants_mail, list(person.unwanted_mail))
+    person.wants_mail, person.unwanted_mail = wants_mail, sorted(set(unwanted))
+    if before != (person.wants_mail, person.unwanted_mail):
+        changes: dict[str, Any] = {
+            "wants_mail": (before[0], wants_mail),
+            "unwanted_mail": (before[1], person.unwanted_mail),
+        }
+        audit.record(actor, "person.choose-mail", person, **changes)
 
 
 def all_mails(actor: Actor) -> Select[Mail]:

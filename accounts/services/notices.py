@@ -38,18 +38,32 @@ class Words:
 
     title: str | LazyString
     text: str | LazyString = ""
+    label: str | LazyString = ""  # what people choose by, whether they get it by mail
+    is_essential: bool = False  # mailed to everybody: somebody else may have done it
 
 
 KINDS: dict[str, Words] = {}
 
 
-def describe(kind: str, title: str | LazyString, text: str | LazyString = "") -> None:
+def describe(
+    kind: str,
+    title: str | LazyString,
+    text: str | LazyString = "",
+    *,
+    label: str | LazyString = "",
+    is_essential: bool = False,
+) -> None:
     """Say how notices of this kind read. Each domain does so for its own kinds when it is loaded.
 
     A fact `x` may be given as `x_zh` and `x_en`; names that end in `_at` are moments, in `_micro` credits,
     in `_seconds` durations, and are shown as the reader is used to.
     """
-    KINDS[kind] = Words(title, text)
+    KINDS[kind] = Words(title, text, label, is_essential)
+
+
+def choices() -> dict[str, str]:
+    """The kinds of which people choose whether they come by mail, and what to call them."""
+    return {kind: str(words.label) for kind, words in sorted(KINDS.items()) if words.label and not words.is_essential}
 
 
 def notify(person_id: UUID, kind: str, event: str, url: str | None = None, **facts: object) -> None:
@@ -59,7 +73,7 @@ def notify(person_id: UUID, kind: str, event: str, url: str | None = None, **fac
     once = statement.on_conflict_do_nothing(index_elements=["person_id", "event"])
     notice_id = db.session.scalar(once.returning(Notice.id))
     if notice_id is not None:
-        _queue_mail(person_id, notice_id)
+        _queue_mail(person_id, notice_id, kind)
 
 
 def read(notice: Notice) -> News:
@@ -96,10 +110,12 @@ def mark_all_read(actor: Actor, until: datetime | None = None) -> int:
     return len(ids.all())
 
 
-def _queue_mail(person_id: UUID, notice_id: UUID) -> None:
+def _queue_mail(person_id: UUID, notice_id: UUID, kind: str) -> None:
     """Send it by mail too, if the reader wants that; a job does so after the commit."""
-    wants_mail = select(Person.id).where(Person.id == person_id, Person.wants_mail, Person.is_active)
-    if db.session.scalar(wants_mail) is not None:
+    reader = select(Person.id).where(Person.id == person_id, Person.is_active)
+    if not KINDS.get(kind, Words(kind)).is_essential:
+        reader = reader.where(Person.wants_mail, ~Person.unwanted_mail.contains([kind]))
+    if db.session.scalar(reader) is not None:
         db.session.execute(insert(Mail).values(notice_id=notice_id, next_at=clock.now()))
         wake("deliver_mail")
 
@@ -123,4 +139,4 @@ def _shown(name: str, value: Any) -> str:
     return str(value)
 
 
-describe("welcome", _("Welcome, %(name)s"), _("Find a course, take a seat, and open its lab."))
+describe("welcome", _("Welcome, %(name)s"), _("Find a course, take a seat, and open its lab."), label=_("A welcome"))

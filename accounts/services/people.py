@@ -191,4 +191,5 @@ notices.describe(
     "password-changed",
     _l("Your password was changed"),
     _l("Browsers have to sign in again. If it was not you, ask for a new password at once, and revoke your tokens."),
+    is_essential=True,
 )

@@ -60,4 +60,5 @@ notices.describe(
     "platform-role",
     _l("You have a role on the whole platform"),
     _l("%(by)s gave it to you. An administrator or operator needs a second factor: until it is on, the role waits."),
+    is_essential=True,
 )

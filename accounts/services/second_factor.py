@@ -164,4 +164,5 @@ notices.describe(
     "recovery-code-used",
     _("A recovery code was used to sign in"),
     _("%(left)s are left. If it was not you, change your password and make new recovery codes."),
+    is_essential=True,
 )

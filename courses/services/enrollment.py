@@ -40,11 +40,13 @@ notices.describe(
     "enrollment.moved-up",
     _("You have a seat in %(course)s"),
     _("A seat became free in %(run)s, and you were the next on the waiting list. You are enrolled."),
+    label=_("A seat became free for me"),
 )
 notices.describe(
     "enrollment.removed",
     _("You are no longer enrolled in %(course)s"),
     _("A teacher of %(run)s removed you: %(reason)s"),
+    label=_("I lost a seat"),
 )
 
 

@@ -26,22 +26,31 @@ notices.describe(
     "lab-ends-soon",
     _("Your lab “%(title)s” ends in %(minutes)s minutes"),
     _("Save your work. Your files stay; the lab stops at %(ends_at)s."),
+    label=_("A lab ends soon"),
 )
 notices.describe(
     "lab-lease-ended",
     _("Your lab “%(title)s” has ended"),
     _("Its time was over, so it was stopped. Your files are kept for the next time."),
+    label=_("A lab has ended"),
 )
-notices.describe("lab-stopped", _("Your lab “%(title)s” was stopped"), _("%(by)s stopped it. Your files are kept."))
+notices.describe(
+    "lab-stopped",
+    _("Your lab “%(title)s” was stopped"),
+    _("%(by)s stopped it. Your files are kept."),
+    label=_("Somebody stopped my lab"),
+)
 notices.describe(
     "lab-vanished",
     _("Your lab “%(title)s” is gone"),
     _("The computing center lost it. You pay only until it was last seen; start it again from the course."),
+    label=_("A lab is gone"),
 )
 notices.describe(
     "lab-start-failed",
     _("Your lab “%(title)s” could not be started"),
     _("Nothing was charged. Try again; if it stays, tell your teacher."),
+    label=_("A lab could not be started"),
 )
 
 START_LIMIT = timedelta(minutes=3)  # from the order until the server must answer

@@ -228,3 +228,63 @@ def test_two_workers_take_different_mails(app, committed):
     assert len(first) == len(taken) == 1
     assert set(first).isdisjoint(taken)
     assert clock.now() < mails()[0].next_at
+
+
+def test_people_choose_by_kind_and_still_read_all_here(app, student, mailbox):
+    notices.describe("odd", "An odd thing", label="Odd things")
+    browser = sign_in(app, student)
+    kinds = [kind for kind in notices.choices() if kind != "odd"]
+
+    browser.post("/profile/mail", data={"wants_mail": "1", "kinds": kinds})
+    notices.notify(student.id, "odd", "odd:1")
+    tell(student)
+
+    assert deliver_mail() == 1
+    assert [letter["Subject"] for letter in mailbox.letters] == ["You have a seat in Machine learning"]
+    assert "An odd thing" in browser.get("/notices").text
+    assert browser.get("/api/v1/me/mail").json == {"wants_mail": True, "unwanted_mail": ["odd"]}
+
+
+def test_the_choice_by_api_knows_its_kinds(app, student):
+    browser = sign_in(app, student)
+
+    done = browser.put("/api/v1/me/mail", json={"wants_mail": False, "unwanted_mail": ["welcome"]})
+    wrong = browser.put("/api/v1/me/mail", json={"wants_mail": True, "unwanted_mail": ["none-such"]})
+
+    assert done.json == {"wants_mail": False, "unwanted_mail": ["welcome"]}
+    assert (wrong.status_code, wrong.json["unknown"]) == (422, ["none-such"])
+    assert browser.get("/api/v1/me/mail").json["wants_mail"] is False
+
+
+def test_what_may_be_somebody_elses_doing_is_mailed_to_everybody(student, mailbox):
+    student.wants_mail = False
+    notices.notify(student.id, "password-changed", "password:1")
+    db.session.commit()
+
+    assert deliver_mail() == 1
+
+
+def test_an_invitation_is_mailed_and_its_code_is_kept_nowhere_afterwards(app, make, mailbox):
+    qdu = make.partner(slug="qdu", title_en="Qingdao University")
+    browser = sign_in(app, make.member(qdu, MemberRole.ADMINISTRATOR))
+    form = {"name": "Li Na", "role": "teacher", "email": "li@qdu.example"}
+    mailbox.answers = ["451 busy"]
+
+    page = browser.post("/partners/qdu/invitations", data=form)
+    waiting, first = mails(), deliver_mail()
+    sealed = waiting[0].sealed_key
+    waiting[0].next_at = clock.now()
+    db.session.commit()
+    second = deliver_mail()
+
+    code = page.text.split("/claim?code=")[1].split('"')[0].split("<")[0]
+    letter = mailbox.letters[0]
+    assert (first, second) == (0, 1)
+    assert "li@qdu.example by mail, too" in page.text
+    assert letter["Subject"] == "Qingdao University invites you to Chancai"
+    assert f"/claim?code={code.replace('-', '')}" in letter.get_content()
+    assert code.replace("-", "") not in sealed
+    assert code.replace("-", "") not in mails()[0].text
+    assert mails()[0].sealed_key is None
+    taken = app.test_client().post("/claim", data={"code": code.replace("-", "")})
+    assert taken.status_code == 200
