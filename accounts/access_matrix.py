@@ -72,6 +72,7 @@ MATRIX = (
                 "GET /profile/second-factor",
                 "GET /notices",
                 "GET /api/v1/me",
+                "GET /api/v1/me/mail",
                 "GET /api/v1/me/notices",
                 "GET /api/v1/me/sign-ins",
                 "GET /api/v1/me/tokens",
@@ -84,6 +85,7 @@ MATRIX = (
                 "POST /profile/mail",
                 "POST /profile/password",
                 "POST /notices/read",
+                "PUT /api/v1/me/mail",
                 "POST /api/v1/me/notices/read",
             ),
             Action(

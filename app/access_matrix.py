@@ -43,7 +43,7 @@ class Outcome(StrEnum):
 
 
 NAMES: dict[Walker, LazyString] = {
-    Walker.NOBODY: _("Nobody"),
+    Walker.NOBODY: _("Not signed in"),
     Walker.EXPIRED: _("An expired token"),
     Walker.OUTSIDER: _("Student of another university"),
     Walker.STUDENT: _("Student of the run"),

@@ -129,6 +129,7 @@ def _of_accounts(world: World, walker: UUID | None) -> dict[str, Example]:
         "DELETE /api/v1/me/erasure": Example(arrange=lambda: _asks_erasure(walker)),
         "POST /notices/read": NOTHING,
         "POST /notices/<notice_id>/open": NOTHING,
+        "PUT /api/v1/me/mail": Example(json={"wants_mail": False, "unwanted_mail": []}),
         "POST /api/v1/me/notices/read": NOTHING,
         "POST /api/v1/me/notices/<notice_id>/read": NOTHING,
         "POST /partners/<slug>/invitations": Example(form={"name": "New", "role": "teacher"}),
