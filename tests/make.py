@@ -8,7 +8,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from accounts import queries as accounts_queries
-from accounts.models import Membership, Partner, PartnerKind, Person, PersonalToken, PlatformRoleGrant, fingerprint
+from accounts.models import (
+    Membership,
+    Partner,
+    PartnerKind,
+    Person,
+    PersonalToken,
+    PlatformRoleGrant,
+    SecondFactor,
+    fingerprint,
+)
 from accounts.models_partners import Agreement
 from accounts.services import signing_in
 from app import clock
@@ -73,8 +82,11 @@ class Make:
         self._save(Membership(person_id=person.id, partner_id=partner.id, role=role))
         return person
 
-    def platform(self, role: PlatformRole, **values: Any) -> Person:
+    def platform(self, role: PlatformRole, *, second_factor: bool = False, **values: Any) -> Person:
+        """Somebody with a platform role. Without a second factor, a token of theirs has none of its power."""
         person = self.person(**values)
+        if second_factor:
+            self._save(SecondFactor(person_id=person.id, sealed_secret="none", confirmed_at=clock.now()))
         self._save(
             PlatformRoleGrant(person_id=person.id, role=role, from_at=clock.now() - timedelta(days=1), reason="test")
         )

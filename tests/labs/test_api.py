@@ -81,7 +81,7 @@ def test_somebody_elses_session_does_not_exist(client, session, make):
 
 
 def test_lists_come_in_pages_and_filter(client, campus, session, make):
-    make.platform(PlatformRole.OPERATOR, token="op", scopes=("labs:read",))
+    make.platform(PlatformRole.OPERATOR, second_factor=True, token="op", scopes=("labs:read",))
     for _ in range(2):
         campus.launch(10, template_id=make.template([campus.flavor]).id)
 
@@ -93,7 +93,7 @@ def test_lists_come_in_pages_and_filter(client, campus, session, make):
 
 
 def test_an_operator_closes_a_center_and_nobody_else_does(client, campus, make):
-    make.platform(PlatformRole.OPERATOR, token="op", scopes=("operations:write",))
+    make.platform(PlatformRole.OPERATOR, second_factor=True, token="op", scopes=("operations:write",))
     make.member(role=MemberRole.ADMINISTRATOR, token="admin", scopes=("operations:write",))
 
     refused = client.patch("/api/v1/centers/embedded", json={"state": "maintenance"}, headers=token("admin"))
@@ -107,7 +107,7 @@ def test_an_operator_closes_a_center_and_nobody_else_does(client, campus, make):
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"state": "closed"}', b'{"state": "up", "x": 1}', b"\xff"])
 def test_a_malformed_body_is_an_invalid_input(client, campus, make, body):
-    make.platform(PlatformRole.OPERATOR, token="op", scopes=("operations:write",))
+    make.platform(PlatformRole.OPERATOR, second_factor=True, token="op", scopes=("operations:write",))
 
     response = client.patch("/api/v1/centers/embedded", data=body, content_type="application/json", headers=token("op"))
 
@@ -156,7 +156,7 @@ def test_credits_pass_down_once_for_each_key(client, campus, make):
 
 
 def test_only_operators_grant_and_only_to_partners(client, campus, make):
-    make.platform(PlatformRole.OPERATOR, token="op", scopes=("operations:write",))
+    make.platform(PlatformRole.OPERATOR, second_factor=True, token="op", scopes=("operations:write",))
     make.person(token="nobody", scopes=("operations:write",))
     body = {
         "amount_micro": C,
