@@ -80,7 +80,7 @@ def test_it_does_not_reach_further_than_its_scopes(client, admin, qdu):
 
 
 def test_what_needs_a_person_is_refused_to_nobody_in_particular(client, admin, qdu):
-    headers = bearer(token_of(admin, qdu))
+    headers = bearer(token_of(admin, qdu)) | {"Accept-Language": "en"}
 
     for path in ("/api/v1/me", "/api/v1/me/notices", "/api/v1/me/trail"):
         refused = client.get(path, headers=headers)
