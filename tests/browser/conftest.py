@@ -62,6 +62,7 @@ def picture() -> Callable[..., None]:
         if folder is None:
             return
         Path(folder).mkdir(parents=True, exist_ok=True)
+        page.evaluate("window.scrollTo(0, 0)")  # the bar sticks to the top, wherever that is
         page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled", full_page=True)
         if chinese:
             _take_in_chinese(page, Path(folder), name)
