@@ -1,11 +1,15 @@
-"""`chancai ledger`: what an operator asks of the ledger on the command line."""
+"""`chancai ledger` and `chancai homes`: what an operator asks of labs on the command line."""
 
 import click
 from flask import Flask
 from flask.cli import AppGroup
 
+from app.access import SYSTEM
+from app.db import transaction
+from app.errors import NotFound
 from app.locale import credits_text
 from labs import ledger_audit
+from labs.services import homes
 
 
 def init_app(app: Flask) -> None:
@@ -23,3 +27,26 @@ def init_app(app: Flask) -> None:
         click.echo("Every balance is what its entries add up to.")
 
     app.cli.add_command(group)
+    app.cli.add_command(_homes())
+
+
+def _homes() -> AppGroup:
+    group = AppGroup("homes", help="Home folders of erased people, which are to be deleted at the centers.")
+
+    @group.command("list")
+    def list_waiting() -> None:
+        """Name the folders that are still to be deleted, one in each line."""
+        for row in homes.waiting(SYSTEM):
+            click.echo(row.hub_name)
+
+    @group.command("removed")
+    @click.argument("name")
+    def removed(name: str) -> None:
+        """Say that a folder is deleted at every center."""
+        try:
+            with transaction():
+                homes.mark_removed(SYSTEM, name)
+        except NotFound as error:
+            raise click.ClickException(f"No home folder {name} is to be deleted.") from error
+
+    return group

@@ -49,6 +49,7 @@ notices.describe(
     "erasure-asked",
     _l("Your account will be erased"),
     _l("On %(due_at)s, as you asked. Until then you can cancel it on your profile page."),
+    is_essential=True,
 )
 
 
