@@ -94,6 +94,24 @@ def test_a_token_with_all_scopes_reaches_what_its_person_reaches_on_the_api(app,
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("walker", [Walker.OTHER_ADMIN, Walker.OPERATOR])
+def test_a_token_of_a_service_reaches_nothing_that_its_people_do_not_reach(app, walk, walker):
+    """What a partner's token may, its administrators may; what the platform's token may, an operator may."""
+    token = walk.world.service_token(of_platform=walker is Walker.OPERATOR)
+    matrix, wrong, reached = actions(app), [], 0
+
+    for route in _declared(app):
+        if not route.is_api:
+            continue
+        answer = walk.with_token(route, token, walker)
+        reached += answer.status == 200
+        if answer.is_fault or (answer.outcome is Outcome.ALLOWED and walker not in matrix[route.name].allowed):
+            wrong.append(f"{route.name}: {answer.status}")
+
+    assert not wrong, "\n".join(wrong)
+    assert reached > 3
+
+
 def test_a_token_is_worth_nothing_on_pages(app, walk):
     matrix, token, wrong = actions(app), walk.world.token(Walker.ADMINISTRATOR), []
 
@@ -164,7 +182,8 @@ def test_the_page_in_docs_is_what_the_matrix_says(app, database):
 
 def _declared(app) -> list[Route]:
     """Those with a row; that there are no others is a test of its own."""
-    return [route for route in routes(app) if route.name in actions(app)]
+    matrix = actions(app)
+    return [route for route in routes(app) if route.name in matrix]
 
 
 def _with_ids(app) -> list[Route]:

@@ -99,6 +99,15 @@ class World:
         db.session.commit()
         return secret
 
+    def service_token(self, *, of_platform: bool) -> str:
+        """A token of the platform, or of the other university, with every scope it can have."""
+        administrator = as_actor(self.people[Walker.ADMINISTRATOR])
+        partner_id = None if of_platform else self.other.id
+        wanted = {"name": "all", "scopes": service_tokens.scopes_for(partner_id), "days": 30}
+        secret = service_tokens.make(administrator, partner_id=partner_id, **wanted)[1]
+        db.session.commit()
+        return secret
+
     def _people(self) -> dict[Walker, Person]:
         secret = {"password_hash": passwords.hashed(PASSWORD)}
         member, platform = self.make.member, self.make.platform
