@@ -24,7 +24,13 @@ FOLDER = Path(__file__).parent / "translations"
 PACKAGES = ("app", "accounts", "labs", "courses", "competitions", "programs")
 LOCALES = ("zh_CN", "en")
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
-KEYWORDS = {**DEFAULT_KEYWORDS, "_l": None, "lazy_gettext": None, "lazy_ngettext": (1, 2), "lazy_pgettext": ((1, "c"), 2)}
+KEYWORDS = {
+    **DEFAULT_KEYWORDS,
+    "_l": None,
+    "lazy_gettext": None,
+    "lazy_ngettext": (1, 2),
+    "lazy_pgettext": ((1, "c"), 2),
+}
 NOISE = tuple(  # header lines that say nothing here, or change without a change of the texts
     f'"{name}:'
     for name in (
