@@ -119,6 +119,10 @@ def _look(kept: Person, merged: Person) -> Preview:
 
 
 def _lock(*person_ids: UUID) -> tuple[Person, ...]:
+    """Both persons, in the order of their ids. Other domains' locks come first, as they do where something starts."""
+    for lock in merging.LOCKS:
+        for person_id in sorted(person_ids):
+            lock(person_id)
     rows = db.session.scalars(
         select(Person)
         .where(Person.id.in_(person_ids))
@@ -129,9 +133,6 @@ def _lock(*person_ids: UUID) -> tuple[Person, ...]:
     found = {row.id: row for row in rows}
     if len(found) != len(person_ids):
         raise NotFound
-    for lock in merging.LOCKS:
-        for person_id in sorted(person_ids):
-            lock(person_id)
     return tuple(found[person_id] for person_id in person_ids)
 
 

@@ -22,7 +22,7 @@ from courses.services import enrollment, runs
 from labs import ledger_audit
 from labs.errors import LaunchRefused
 from labs.models import Hold, LabSession, LabTemplate, MemberCap
-from labs.services import budgets, sessions
+from labs.services import admission, budgets, sessions
 from tests.conftest import as_actor
 
 MONTH = timedelta(days=30)
@@ -397,4 +397,39 @@ def test_a_launch_at_the_same_time_waits_and_finds_the_account_closed(app, commi
     thread.join()
 
     assert outcomes == ["not-enrolled-for-compute"]
+    assert ledger_audit.audit() == []
+
+
+def test_a_merge_waits_for_a_launch_that_was_first_and_is_refused(app, committed):
+    merged, kept = committed.person(), committed.person()
+    admin = as_actor(committed.platform(PlatformRole.ADMINISTRATOR))
+    flavor = committed.flavor()
+    template = committed.template([flavor])
+    budget = committed.budget(10, parent=committed.budget(100))
+    committed.cap(budget, merged)
+    kept_id, merged_id = kept.id, merged.id
+    wanted = {"template_id": template.id, "flavor_id": flavor.id, "budget_id": budget.id, "minutes": 5}
+    outcomes: list[str] = []
+
+    def merge() -> None:
+        with app.app_context():
+            try:
+                with transaction():
+                    merging.merge(admin, kept_id=kept_id, merged_id=merged_id, reason="same")
+                outcomes.append("merged")
+            except CannotMerge as refusal:
+                outcomes.append(refusal.members["obstacles"][0]["code"])
+            finally:
+                db.session.remove()
+
+    thread = threading.Thread(target=merge)
+    with transaction():
+        admission.lock_until_commit("person", merged_id)
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()  # it waits, and holds nothing that the launch needs
+        sessions.request(as_actor(merged), **wanted)
+    thread.join()
+
+    assert outcomes == ["labs-run"]
     assert ledger_audit.audit() == []
