@@ -155,7 +155,7 @@ def faults(locale: str) -> Iterator[str]:
 
 def strings(message: Message) -> tuple[str, ...]:
     """The translations of a text: one, or one for each plural form of the language."""
-    return tuple(message.string) if isinstance(message.string, (tuple, list)) else (str(message.string),)
+    return tuple(message.string) if isinstance(message.string, (tuple, list)) else (str(message.string or ""),)
 
 
 def _is_filled(message: Message) -> bool:

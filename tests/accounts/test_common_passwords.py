@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import secrets
 
 import pytest
 
@@ -31,7 +30,9 @@ def test_what_people_think_of_themselves_is_not(own):
 
 
 def test_others_are_almost_never_taken_for_common():
-    assert sum(common_passwords.contains(secrets.token_hex(8)) for _n in range(20_000)) == 0
+    others = (hashlib.sha256(str(n).encode()).hexdigest()[:20] for n in range(20_000))  # the same in each run
+
+    assert sum(common_passwords.contains(other) for other in others) <= 1
 
 
 def test_every_look_up_reads_as_much_as_any_other(monkeypatch):
