@@ -17,16 +17,20 @@ from labs import queries
 from labs.models import (
     Budget,
     BudgetManager,
+    ComputeRequest,
+    Decision,
     Flavor,
     Hold,
     HoldState,
+    HomeRemoval,
     LabSession,
     LabTemplate,
     LedgerEntry,
     LedgerTransaction,
     MemberCap,
+    SessionView,
+    TermsAcceptance,
 )
-from labs.models_life import HomeRemoval
 from labs.services import admission, sessions
 
 LABS_RUN = Obstacle(
@@ -87,6 +91,10 @@ class Shares:
 
 merging.register_part(Shares())
 merging.register(LabSession, "person_id", _("Labs"))
+merging.register(Decision, "person_id", _("Decisions on its requests for compute"))
+merging.register(ComputeRequest, "requested_by", _("Requests for compute"))
+merging.register(SessionView, "viewer_id", _("Looks into other people's labs"), one_of=[("session_id",)])
+merging.register(TermsAcceptance, "person_id", _("Terms of use accepted"), one_of=[("terms_id",)])
 merging.register(BudgetManager, "person_id", _("Budgets looked after"), one_of=[("budget_id",)])
 merging.lock_with(lambda person_id: admission.lock_until_commit("person", person_id))
 

@@ -7,7 +7,7 @@ from app.access import Actor, require
 from app.db import db
 from app.errors import NotFound
 from labs import policy
-from labs.models_life import HomeRemoval
+from labs.models import HomeRemoval
 
 
 def waiting(actor: Actor) -> list[HomeRemoval]:

@@ -194,7 +194,7 @@ def post_usage(session_id: UUID) -> bool:
     session = locked(session_id)
     if session.state is not SessionState.RUNNING or session.last_running_at is None:
         return False
-    hold = ledger.post(session.hold_id, session.seconds_running(session.last_running_at))
+    hold = ledger.post(session.held_by, session.seconds_running(session.last_running_at))
     charged = session.charged_micro != hold.posted_micro
     session.seconds_used, session.charged_micro = hold.posted_seconds, hold.posted_micro
     return charged
@@ -229,7 +229,7 @@ def end(session_id: UUID, at: datetime, reason: str) -> LabSession:
     if session.ready_at is None:
         return _void(session, reason)
     at = max(at, session.ready_at)
-    hold = ledger.settle(session.hold_id, session.seconds_running(at))
+    hold = ledger.settle(session.held_by, session.seconds_running(at))
     session.state, session.ended_at = SessionState.SETTLED, at
     session.stop_reason = session.stop_reason or reason
     session.seconds_used, session.charged_micro = hold.posted_seconds, hold.posted_micro
@@ -321,7 +321,7 @@ def _order_stop(session: LabSession, reason: str) -> None:
 
 
 def _void(session: LabSession, reason: str) -> LabSession:
-    ledger.void(session.hold_id)
+    ledger.void(session.held_by)
     session.state, session.ended_at = SessionState.VOIDED, clock.now()
     session.stop_reason = session.stop_reason or reason
     if session.attempts == 0:

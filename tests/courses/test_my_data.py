@@ -20,8 +20,7 @@ from app.jobs import run_job
 from courses.models import Enrollment, EnrollmentState
 from courses.services import enrollment
 from labs import ledger_audit
-from labs.models import Hold, LabTemplate
-from labs.models_life import HomeRemoval
+from labs.models import Hold, HomeRemoval, LabTemplate
 from labs.services import sessions
 from tests.conftest import as_actor, sign_in
 from tests.courses.test_merging import use_lab

@@ -5,7 +5,7 @@ import pytest
 from app.access import PlatformRole
 from app.db import db
 from app.errors import Forbidden
-from labs.models_life import HomeRemoval
+from labs.models import HomeRemoval
 from labs.services import homes
 from tests.conftest import as_actor
 

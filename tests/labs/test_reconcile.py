@@ -19,6 +19,14 @@ ABSENT, STARTING, RUNNING, STOPPING, AWAY = (
 
 TABLE = [
     # state, seen, missing, since the order or the stop, what follows
+    (S.WAITING, ABSENT, 1, LATE, Step.NONE),
+    (S.WAITING, STARTING, 0, LATE, Step.STOP),
+    (S.WAITING, RUNNING, 0, LATE, Step.STOP),
+    (S.WAITING, STOPPING, 0, LATE, Step.STOP),
+    (S.OFFERED, ABSENT, 1, LATE, Step.NONE),
+    (S.OFFERED, STARTING, 0, LATE, Step.STOP),
+    (S.OFFERED, RUNNING, 0, LATE, Step.STOP),
+    (S.OFFERED, STOPPING, 0, LATE, Step.STOP),
     (S.RESERVED, ABSENT, 1, LATE, Step.NONE),
     (S.RESERVED, STARTING, 0, LATE, Step.NONE),
     (S.RESERVED, RUNNING, 0, LATE, Step.MARK_RUNNING),

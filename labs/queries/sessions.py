@@ -1,0 +1,90 @@
+"""Reads on lab sessions."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Select, func, or_, select
+
+from app.access import Actor
+from app.db import db
+from app.errors import NotFound
+from labs import policy
+from labs.models import (
+    LIVE_STATES,
+    Budget,
+    Center,
+    LabSession,
+)
+from labs.queries.budgets import looked_after_by, manages
+
+
+def session(actor: Actor, session_id: UUID) -> LabSession:
+    """The session, for those who may see it; for others there is no such thing."""
+    found = db.session.get(LabSession, session_id)
+    if found is None or not policy.may_see_session(actor, found, manages=manages(actor, found.budget_id)):
+        raise NotFound
+    return found
+
+
+def live_session(person_id: UUID, template_id: UUID) -> LabSession | None:
+    return db.session.scalar(
+        select(LabSession).where(
+            LabSession.person_id == person_id,
+            LabSession.template_id == template_id,
+            LabSession.state.in_(LIVE_STATES),
+        )
+    )
+
+
+def live_sessions_of(person_id: UUID) -> list[LabSession]:
+    statement = sessions_of_person(person_id).where(LabSession.state.in_(LIVE_STATES))
+    return list(db.session.scalars(statement))
+
+
+def sessions_of_person(person_id: UUID) -> Select[LabSession]:
+    return select(LabSession).where(LabSession.person_id == person_id).order_by(LabSession.id.desc())
+
+
+def ended_sessions_of(person_id: UUID) -> Select[LabSession]:
+    return sessions_of_person(person_id).where(LabSession.state.not_in(LIVE_STATES))
+
+
+def sessions_of_partner(partner_id: UUID) -> Select[LabSession]:
+    return (
+        select(LabSession)
+        .join(Budget, Budget.id == LabSession.budget_id)
+        .where(Budget.partner_id == partner_id)
+        .order_by(LabSession.id.desc())
+    )
+
+
+def sessions_of_budget(budget_id: UUID, live_only: bool = False) -> Select[LabSession]:
+    statement = select(LabSession).where(LabSession.budget_id == budget_id).order_by(LabSession.id.desc())
+    return statement.where(LabSession.state.in_(LIVE_STATES)) if live_only else statement
+
+
+def sessions_seen_by(actor: Actor, *, live_only: bool = False, center_slug: str | None = None) -> Select[LabSession]:
+    """Everyone's for operators; otherwise one's own and those of the budgets one looks after."""
+    statement = select(LabSession).order_by(LabSession.id.desc())
+    if not actor.may_operate:
+        managed = select(Budget.id).where(looked_after_by(actor))
+        statement = statement.where(or_(LabSession.person_id == actor.person_id, LabSession.budget_id.in_(managed)))
+    if live_only:
+        statement = statement.where(LabSession.state.in_(LIVE_STATES))
+    if center_slug:
+        statement = statement.join(Center, Center.id == LabSession.center_id).where(Center.slug == center_slug)
+    return statement
+
+
+def live_count_by_center() -> dict[UUID, int]:
+    rows = db.session.execute(
+        select(LabSession.center_id, func.count())
+        .where(LabSession.state.in_(LIVE_STATES))
+        .group_by(LabSession.center_id)
+    )
+    return {center_id: number for center_id, number in rows}
+
+
+def time_left(lab: LabSession, at: datetime) -> int | None:
+    """Seconds until the lease ends; None before it began."""
+    return None if lab.lease_ends_at is None else max(0, int((lab.lease_ends_at - at).total_seconds()))

@@ -1,0 +1,36 @@
+"""The shapes of centers and flavors in the API."""
+
+import marshmallow as ma
+from marshmallow import fields
+
+from labs.models import CenterState
+
+
+class FlavorSchema(ma.Schema):
+    id = fields.UUID()
+    slug = fields.String()
+    title_zh = fields.String()
+    title_en = fields.String()
+    cores = fields.Float()
+    memory_mb = fields.Integer()
+    accelerators = fields.Integer()
+    accelerator_kind = fields.String(allow_none=True)
+    price_micro = fields.Integer(metadata={"description": "micro-credits an hour"})
+    longest_minutes = fields.Integer()
+
+
+class CenterBriefSchema(ma.Schema):
+    slug = fields.String()
+    title_zh = fields.String()
+    title_en = fields.String()
+    state = fields.Enum(CenterState, by_value=True)
+    session_limit = fields.Integer()
+    unreachable_since = fields.AwareDateTime(allow_none=True)
+
+
+class CenterSchema(CenterBriefSchema):
+    flavors = fields.Nested(FlavorSchema, many=True)
+
+
+class CenterStateSchema(ma.Schema):
+    state = fields.Enum(CenterState, by_value=True, required=True)

@@ -1,0 +1,44 @@
+"""The shapes of lab sessions in the API."""
+
+import marshmallow as ma
+from marshmallow import fields
+
+from labs.models import LabSession, SessionState, Sighting
+from labs.schemas.amounts import MICRO
+
+
+class SessionSchema(ma.Schema):
+    id = fields.UUID()
+    state = fields.Enum(SessionState, by_value=True)
+    seen = fields.Enum(Sighting, by_value=True, allow_none=True, metadata={"description": "what the hub showed last"})
+    person = fields.Function(lambda row: {"id": str(row.person_id), "name": row.person.name})
+    template = fields.Function(
+        lambda row: {
+            "id": str(row.template_id),
+            "title_zh": row.template.title_zh,
+            "title_en": row.template.title_en,
+        }
+    )
+    center = fields.String(attribute="center.slug")
+    flavor = fields.String(attribute="flavor.slug")
+    budget_id = fields.UUID()
+    lease_minutes = fields.Integer()
+    requested_at = fields.AwareDateTime(attribute="created_at")
+    ready_at = fields.AwareDateTime(allow_none=True)
+    lease_ends_at = fields.AwareDateTime(allow_none=True)
+    ended_at = fields.AwareDateTime(allow_none=True)
+    stop_reason = fields.String(allow_none=True)
+    failure = fields.String(allow_none=True)
+    price_micro = fields.Integer(attribute="hold.price_micro", metadata={"description": "micro-credits an hour"})
+    held_micro = fields.Integer(attribute="hold.amount", **MICRO)
+    charged_micro = fields.Integer(**MICRO)
+    seconds_used = fields.Integer()
+    open_url = fields.Method("get_open_url", metadata={"description": "where its person goes inside, while it runs"})
+
+    def get_open_url(self, row: LabSession) -> str | None:
+        return f"/labs/{row.id}/open" if row.state is SessionState.RUNNING else None
+
+
+class SessionQuerySchema(ma.Schema):
+    live = fields.Boolean(load_default=False, metadata={"description": "only those that have not ended"})
+    center = fields.String(load_default=None, metadata={"description": "slug of a center"})
