@@ -1,0 +1,18 @@
+"""Scheduled work on labs: start, follow, reconcile, charge, end. The hub is called between two transactions."""
+
+from datetime import timedelta
+
+from app.jobs import Job
+from labs.jobs.following import follow_sessions
+from labs.jobs.leases import end_leases, expire_credits, post_usage
+from labs.jobs.reconciling import reconcile_centers
+from labs.jobs.starting import start_sessions
+
+JOBS = [
+    Job(start_sessions, every=timedelta(seconds=2)),
+    Job(follow_sessions, every=timedelta(milliseconds=400)),
+    Job(reconcile_centers, every=timedelta(seconds=10)),
+    Job(end_leases, every=timedelta(seconds=5)),
+    Job(post_usage, every=timedelta(seconds=60)),
+    Job(expire_credits, every=timedelta(minutes=10)),
+]

@@ -1,0 +1,48 @@
+"""Order from the hubs what people asked for."""
+
+import logging
+from datetime import timedelta
+
+from app.db import transaction
+from labs.adapters import HubBusy, HubError, HubRefused, HubUnreachable
+from labs.jobs.calls import Ticket, hub_of
+from labs.services import centers, sessions
+
+log = logging.getLogger(__name__)
+
+
+def start_sessions() -> int:
+    """Order what people asked for from the hubs."""
+    started = 0
+    while ticket := _claim():
+        started += _start(ticket)
+    return started
+
+
+def _claim() -> Ticket | None:
+    with transaction():
+        session = sessions.claim_next()
+        return None if session is None else Ticket.of(session)
+
+
+def _start(ticket: Ticket) -> int:
+    try:
+        hub_of(ticket.center).start(ticket.user, ticket.server, {"session": ticket.session_id.hex}, ticket.title)
+    except HubRefused as error:
+        log.warning("hub refused a start", extra={"session": ticket.session_id, "why": str(error)})
+        with transaction():
+            sessions.restart(ticket.session_id, error.message)
+        return 0
+    except HubError as error:
+        log.warning("start did not get through", extra={"session": ticket.session_id, "why": str(error)})
+        with transaction():
+            if isinstance(error, HubUnreachable):
+                centers.lost(ticket.center_id)
+            sessions.try_again(ticket.session_id, error.message, _pause(error))
+        return 0
+    return 1
+
+
+def _pause(error: HubError) -> timedelta:
+    wanted = error.retry_after if isinstance(error, HubBusy) else None
+    return timedelta(seconds=min(30.0, wanted or 3.0))
