@@ -46,9 +46,7 @@ def _signing_in(campus: Campus) -> list[Measurement]:
         Measurement("argon2id alone, verifying a password", f"{statistics.median(bare):.1f} ms"),
         Measurement("Signing in over HTTP, session and trail written", f"{statistics.median(whole):.1f} ms"),
         Measurement("… more than argon2 alone", f"{more:.1f} ms", remark),
-        Measurement(
-            "… in processor time, of web and database", f"{worked:.1f} ms", "depends less on who else works"
-        ),
+        Measurement("… in processor time, of web and database", f"{worked:.1f} ms", "depends less on who else works"),
     ]
 
 

@@ -25,7 +25,7 @@ from app.access import Actor, MemberRole, PlatformRole
 from app.db import db
 from app.locale import MICRO
 from labs import ledger
-from labs.models import Budget, BudgetKind, Center, Flavor, LabFile, LabTemplate, MemberCap
+from labs.models import Budget, BudgetKind, Center, Flavor, LabFile, LabTemplate, MemberCap, Rate
 
 _number = count(1)
 CENTER = PartnerKind.COMPUTING_CENTER
@@ -108,7 +108,11 @@ class Make:
             "memory_mb": 1024,
             "price_micro": 1_000_000,
         }
-        return self._save(Flavor(**{"center_id": center.id} | defaults | values))
+        flavor = self._save(Flavor(**{"center_id": center.id} | defaults | values))
+        self._save(
+            Rate(flavor_id=flavor.id, valid_from=clock.now() - timedelta(days=1), price_micro=flavor.price_micro)
+        )
+        return flavor
 
     def template(self, flavors: list[Flavor] | None = None, **values: Any) -> LabTemplate:
         values.setdefault("partner_id", None) or values.update(partner_id=self.partner().id)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from app.jobs import Job
 from labs.jobs.following import follow_sessions
 from labs.jobs.leases import end_leases, expire_credits, post_usage
+from labs.jobs.rates import apply_rates
 from labs.jobs.reconciling import reconcile_centers
 from labs.jobs.starting import start_sessions
 
@@ -15,4 +16,5 @@ JOBS = [
     Job(end_leases, every=timedelta(seconds=5)),
     Job(post_usage, every=timedelta(seconds=60)),
     Job(expire_credits, every=timedelta(minutes=10)),
+    Job(apply_rates, every=timedelta(seconds=30)),
 ]

@@ -14,7 +14,6 @@ from labs.models.centers import Center, CenterLoad, CenterState, CenterTerms, Fl
 from labs.models.decisions import Decision, Outcome
 from labs.models.homes import HomeRemoval, HomeUsage
 from labs.models.ledger import (
-    HOUR,
     Account,
     Command,
     Hold,
@@ -40,6 +39,7 @@ from labs.models.sessions import (
 )
 from labs.models.strays import Stray
 from labs.models.templates import LabFile, LabTemplate, template_flavor
+from labs.tariff import HOUR
 
 __all__ = [
     "HOUR",

@@ -16,11 +16,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from accounts.models import Partner, Person
+from app import clock
 from app.db import Base, Entity
 from labs.models.budgets import Budget
 from labs.models.centers import Center, Flavor
-
-HOUR = 3600
+from labs.tariff import Tariff
 
 
 class Tranche(Entity):
@@ -73,9 +73,14 @@ class Hold(Entity):
     state: Mapped[HoldState] = mapped_column(default=HoldState.OPEN)
     closed_at: Mapped[datetime | None]
 
+    @property
+    def tariff(self) -> Tariff:
+        """The rate that was pinned."""
+        return Tariff.of(self.price_micro, self.bands or (), self.time_zone)
+
     def cost(self, seconds: int) -> int:
-        """Micro-credits for so many seconds at the pinned price, rounded down; `ledger.price` rounds up."""
-        return self.price_micro * seconds // HOUR
+        """Micro-credits for so many seconds since it runs, at the pinned rate; rounded down, while holds round up."""
+        return self.tariff.cost(self.started_at or clock.now(), seconds)
 
 
 class HoldPart(Base):

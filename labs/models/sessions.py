@@ -153,7 +153,8 @@ class LabSession(Entity):
         """Micro-credits used until that moment, whether posted yet or not; the final charge once it has ended."""
         if not self.is_live or self.ready_at is None or self.hold is None:
             return self.charged_micro
-        return max(self.charged_micro, self.hold.cost(self.seconds_running(at)))
+        cost = self.hold.tariff.cost(self.hold.started_at or self.ready_at, self.seconds_running(at))
+        return max(self.charged_micro, cost)
 
     def seconds_running(self, at: datetime) -> int:
         """Whole seconds since the lab was ready."""

@@ -17,7 +17,7 @@ from labs.queries.budgets import (
     usage_of_people,
     visible_budget,
 )
-from labs.queries.centers import center, centers, first_file, flavors_of, rows, template
+from labs.queries.centers import center, centers, first_file, flavor, flavors_of, rates_of, rows, template
 from labs.queries.panel import GRACE_SECONDS, LaunchPanel, Level, Offer, launch_panel
 from labs.queries.sessions import (
     ended_sessions_of,
@@ -50,6 +50,7 @@ __all__ = [
     "centers",
     "ended_sessions_of",
     "first_file",
+    "flavor",
     "flavors_of",
     "launch_panel",
     "live_count_by_center",
@@ -59,6 +60,7 @@ __all__ = [
     "manages",
     "partner_budgets",
     "partner_of",
+    "rates_of",
     "rows",
     "session",
     "sessions_of_budget",

@@ -14,6 +14,7 @@ from labs.models import (
     Flavor,
     LabFile,
     LabTemplate,
+    Rate,
     template_flavor,
 )
 
@@ -28,6 +29,18 @@ def center(slug: str, *, lock: bool = False) -> Center:
 
 def centers() -> list[Center]:
     return list(db.session.scalars(select(Center).options(joinedload(Center.flavors)).order_by(Center.slug)).unique())
+
+
+def flavor(flavor_id: UUID) -> Flavor:
+    found = db.session.get(Flavor, flavor_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def rates_of(flavor_id: UUID) -> Select[Rate]:
+    """What a flavor costs, cost and will cost; the last to begin first."""
+    return select(Rate).where(Rate.flavor_id == flavor_id).order_by(Rate.valid_from.desc())
 
 
 def flavors_of(template_id: UUID) -> list[Flavor]:

@@ -11,7 +11,7 @@ from app.access import Actor, require
 from app.db import db
 from app.errors import Conflict
 from labs import policy, queries
-from labs.models import Center, CenterState, Flavor
+from labs.models import Center, CenterState, Flavor, Rate
 
 
 class SlugTaken(Conflict):
@@ -31,11 +31,12 @@ def register(actor: Actor, *, slug: str, partner_id: UUID, title_zh: str, title_
 
 
 def add_flavor(actor: Actor, center: Center, **values: Any) -> Flavor:
-    """Offer a size at a center: slug, titles, cores, memory_mb, price_micro, and what else `Flavor` has."""
+    """Offer a size at a center: slug, titles, cores, memory_mb, price_micro (its first rate), and what else it has."""
     require(policy.may_operate(actor))
     flavor = Flavor(center_id=center.id, **values)
     db.session.add(flavor)
     db.session.flush()
+    db.session.add(Rate(flavor_id=flavor.id, valid_from=clock.now(), price_micro=flavor.price_micro, bands=[]))
     audit.record(actor, "flavor.add", flavor, slug=flavor.slug, price_micro=flavor.price_micro)
     return flavor
 

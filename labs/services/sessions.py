@@ -83,8 +83,7 @@ def request(
         hold = ledger.reserve(
             budget_id,
             person_id,
-            flavor.center_id,
-            flavor.price_micro,
+            flavor,
             minutes * 60 + GRACE_SECONDS,
             key=f"session:{session_id.hex}",
         )
@@ -194,7 +193,7 @@ def post_usage(session_id: UUID) -> bool:
     session = locked(session_id)
     if session.state is not SessionState.RUNNING or session.last_running_at is None:
         return False
-    hold = ledger.post(session.held_by, session.seconds_running(session.last_running_at))
+    hold = ledger.post(session.held_by, session.seconds_running(session.last_running_at), session.ready_at)
     charged = session.charged_micro != hold.posted_micro
     session.seconds_used, session.charged_micro = hold.posted_seconds, hold.posted_micro
     return charged
@@ -229,7 +228,7 @@ def end(session_id: UUID, at: datetime, reason: str) -> LabSession:
     if session.ready_at is None:
         return _void(session, reason)
     at = max(at, session.ready_at)
-    hold = ledger.settle(session.held_by, session.seconds_running(at))
+    hold = ledger.settle(session.held_by, session.seconds_running(at), session.ready_at)
     session.state, session.ended_at = SessionState.SETTLED, at
     session.stop_reason = session.stop_reason or reason
     session.seconds_used, session.charged_micro = hold.posted_seconds, hold.posted_micro

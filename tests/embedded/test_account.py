@@ -51,7 +51,7 @@ def test_the_first_closed_folder_on_the_way_is_named(open_folder):
 
 @as_root
 def test_a_way_with_blanks_and_quotes_is_walked_too(open_folder):
-    odd = open_folder / "it's a \"way\" with $HOME"
+    odd = open_folder / 'it\'s a "way" with $HOME'
     odd.mkdir(mode=0o755)
 
     assert account.first_closed(odd, NOBODY) is None

@@ -17,7 +17,8 @@ from labs.errors import (
     NotEnrolled,
     TransferTooLarge,
 )
-from labs.models import Hold, HoldPart, HoldState, LedgerEntry, MemberCap, Purse, Tranche
+from labs.models import Flavor, Hold, HoldPart, HoldState, LedgerEntry, MemberCap, Purse, Tranche
+from tests.make import Make
 
 C = 1_000_000  # micro-credits in a credit
 
@@ -52,7 +53,13 @@ def purse(budget):
 
 
 def reserve(budget, student, center, hours=1, price=C, key="k"):
-    return ledger.reserve(budget.id, student.id, center.id, price, int(hours * 3600), key=key)
+    return ledger.reserve(budget.id, student.id, flavor_at(center, price), int(hours * 3600), key=key)
+
+
+def flavor_at(center, price):
+    """A flavor of that price; the same one for the same price, as a replay names the same."""
+    known = sa.select(Flavor).where(Flavor.center_id == center.id, Flavor.price_micro == price)
+    return db.session.scalar(known) or Make().flavor(center, price_micro=price)
 
 
 def test_a_hold_takes_its_price_out_of_what_is_available(budget, student, center):
@@ -80,7 +87,7 @@ def test_a_voided_hold_costs_nothing(budget, student, center):
 
 
 def test_a_hold_rounds_up_and_usage_rounds_down(budget, student, center):
-    hold = ledger.reserve(budget.id, student.id, center.id, 7, 1001, key="odd")  # 1.946… micro-credits
+    hold = ledger.reserve(budget.id, student.id, flavor_at(center, 7), 1001, key="odd")  # 1.946… micro-credits
 
     ledger.settle(hold.id, 1001)
 

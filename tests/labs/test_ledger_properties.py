@@ -23,7 +23,8 @@ from labs.models import HOUR, HoldState, MemberCap, Purse
 REFUSALS = (BudgetExhausted, BudgetOverrun, HoldClosed, IdempotencyConflict, MemberCapExhausted, TransferTooLarge)
 
 seconds = st.integers(1, 4 * HOUR)
-prices = st.sampled_from([0, 1, 7, 3_600, 1_000_000, 2_500_001])
+PRICES = (0, 1, 7, 3_600, 1_000_000, 2_500_001)
+prices = st.sampled_from(PRICES)
 which = st.integers(0, 5)
 steps = st.one_of(
     st.tuples(st.just("reserve"), prices, seconds, st.integers(0, 9)),  # the last one names the key: keys repeat
@@ -44,7 +45,7 @@ class World:
     parent: object
     budget: object
     person: object
-    center: object
+    flavors: dict
     clock: object
     holds: list = field(default_factory=list)
     count: int = 0
@@ -60,9 +61,7 @@ class World:
         getattr(self, name)(*arguments)
 
     def reserve(self, price, length, key):
-        hold = self.call(
-            ledger.reserve, self.budget.id, self.person.id, self.center.id, price, length, key=f"key-{key}"
-        )
+        hold = self.call(ledger.reserve, self.budget.id, self.person.id, self.flavors[price], length, key=f"key-{key}")
         if hold.id not in [known.id for known in self.holds]:
             self.holds.append(hold)
 
@@ -101,7 +100,8 @@ def world(make, clock):
     parent = make.budget(3)
     budget = make.budget(2, parent=parent)
     make.cap(budget, person, credits=2)
-    return World(parent, budget, person, center, clock)
+    flavors = {price: make.flavor(center, price_micro=price) for price in (*PRICES, 99_983)}
+    return World(parent, budget, person, flavors, clock)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -177,7 +177,7 @@ def _balances(world):
 @pytest.mark.parametrize("length", [1, 59, 3600, 4 * HOUR])
 def test_usage_of_the_whole_hold_never_exceeds_it(world, length):
     for price in (1, 7, 99_983):
-        hold = ledger.reserve(world.budget.id, world.person.id, world.center.id, price, length, key=f"{price}-{length}")
+        hold = ledger.reserve(world.budget.id, world.person.id, world.flavors[price], length, key=f"{price}-{length}")
 
         ledger.settle(hold.id, length)
 

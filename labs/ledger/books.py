@@ -34,11 +34,13 @@ from labs.errors import (
     NotEnrolled,
     TransferTooLarge,
 )
+from labs.ledger import rates
 from labs.models import (
     HOUR,
     Account,
     Budget,
     Command,
+    Flavor,
     Hold,
     HoldPart,
     HoldState,
@@ -116,20 +118,36 @@ def transfer(from_id: UUID, to_id: UUID, amount: int, *, key: str, actor_id: UUI
     _write(transaction, *lines)
 
 
-def reserve(budget_id: UUID, person_id: UUID, center_id: UUID, price_micro: int, seconds: int, *, key: str) -> Hold:
-    """Promise the price of so many seconds to this person, from their cap and the budget, or refuse.
+def reserve(
+    budget_id: UUID, person_id: UUID, flavor: Flavor, seconds: int, *, key: str, expires_at: datetime | None = None
+) -> Hold:
+    """Promise the most that so many seconds can cost, from this person's cap and the budget, or refuse.
 
+    Rescue is free, and open to those whose cap or budget is used up. An open hold under which nothing runs gives
+    everything back at `expires_at`.
     Raises NotEnrolled, MemberCapExhausted, BudgetOverrun, BudgetExhausted, IdempotencyConflict.
     """
-    amount = price(price_micro, seconds)
-    transaction = _begin(
-        Command.RESERVE, key, person_id, budget=budget_id, center=center_id, price=price_micro, seconds=seconds
-    )
+    now = clock.now()
+    offer = rates.offers([flavor.id], now)[flavor.id]
+    transaction = _begin(Command.RESERVE, key, person_id, budget=budget_id, flavor=flavor.id, seconds=seconds)
     if transaction is None:
         return _hold_of(key)
-    _take_from_cap(budget_id, person_id, amount)
-    _take_from_purse(budget_id, amount)
-    hold = Hold(budget_id=budget_id, person_id=person_id, center_id=center_id, amount=amount, price_micro=price_micro)
+    amount = offer.tariff.most(now, seconds)
+    if not offer.is_rescue:
+        _take_from_cap(budget_id, person_id, amount)
+        _take_from_purse(budget_id, amount)
+    hold = Hold(
+        budget_id=budget_id,
+        person_id=person_id,
+        center_id=offer.center_id,
+        flavor_id=flavor.id,
+        seconds=seconds,
+        amount=amount,
+        price_micro=offer.tariff.price_micro,
+        bands=offer.bands,
+        time_zone=offer.tariff.time_zone,
+        expires_at=expires_at,
+    )
     db.session.add(hold)
     db.session.flush()
     lines = []
@@ -146,7 +164,7 @@ def reserve(budget_id: UUID, person_id: UUID, center_id: UUID, price_micro: int,
     return hold
 
 
-def post(hold_id: UUID, seconds: int) -> Hold:
+def post(hold_id: UUID, seconds: int, started_at: datetime | None = None) -> Hold:
     """Record that so many seconds were used so far. Less than was posted before changes nothing.
 
     The key is the hold and the seconds, so posting twice is posting once.
@@ -154,6 +172,7 @@ def post(hold_id: UUID, seconds: int) -> Hold:
     hold = _locked(hold_id)
     if hold.state is not HoldState.OPEN or seconds <= hold.posted_seconds:
         return hold
+    hold.started_at = hold.started_at or started_at
     transaction = _begin(Command.POST, f"post:{hold_id.hex}:{seconds}", None, hold=hold_id, seconds=seconds)
     if transaction is not None:
         transaction.hold_id = hold_id
@@ -161,11 +180,12 @@ def post(hold_id: UUID, seconds: int) -> Hold:
     return hold
 
 
-def settle(hold_id: UUID, seconds: int) -> Hold:
+def settle(hold_id: UUID, seconds: int, started_at: datetime | None = None) -> Hold:
     """Post the last of the usage, give the rest back, close the hold. A closed hold stays as it is."""
     hold = _locked(hold_id)
     if hold.state is not HoldState.OPEN:
         return hold
+    hold.started_at = hold.started_at or started_at
     used = max(seconds, hold.posted_seconds)
     transaction = _begin(Command.SETTLE, f"settle:{hold_id.hex}", None, hold=hold_id, seconds=used)
     assert transaction is not None, "an open hold was never settled"

@@ -1,0 +1,53 @@
+"""Which tariff is in force for a flavor. Rates are only ever added; a hold pins the one it was made under."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from app.db import db
+from labs.tariff import SLACK, Band, Tariff
+
+__all__ = ["SLACK", "Band", "Offer", "Tariff", "offers", "tariff"]
+
+# The rate in force; the flavor's own price where it never had one (rows from before rates had versions).
+_OFFERS = sa.text(
+    """
+    SELECT f.id, f.center_id, f.is_rescue, c.time_zone, coalesce(r.price_micro, f.price_micro), r.bands
+    FROM flavor f
+    JOIN center c ON c.id = f.center_id
+    LEFT JOIN LATERAL (
+        SELECT price_micro, bands FROM rate
+        WHERE flavor_id = f.id AND valid_from <= CAST(:at AS timestamptz)
+        ORDER BY valid_from DESC LIMIT 1
+    ) r ON true
+    WHERE f.id = ANY(CAST(:ids AS uuid[]))
+    """
+)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A flavor as the ledger sees it: whose it is, what it costs now, and the bands as they are pinned."""
+
+    center_id: UUID
+    tariff: Tariff
+    bands: list[dict[str, object]]
+    is_rescue: bool
+
+
+def offers(flavor_ids: Iterable[UUID], at: datetime) -> dict[UUID, Offer]:
+    """What each of these flavors costs at that moment."""
+    found = db.session.execute(_OFFERS, {"ids": sorted(set(flavor_ids)), "at": at})
+    known = {}
+    for flavor_id, center_id, is_rescue, zone, price, bands in found:
+        price, bands = (0, []) if is_rescue else (price, bands or [])
+        known[flavor_id] = Offer(center_id, Tariff.of(price, bands, zone), bands, is_rescue)
+    return known
+
+
+def tariff(flavor_id: UUID, at: datetime) -> Tariff:
+    """What the flavor costs at that moment, by the clock of its center."""
+    return offers([flavor_id], at)[flavor_id].tariff
