@@ -27,6 +27,9 @@ from labs.models.ledger import (
     UsageDay,
 )
 from labs.models.sessions import (
+    GRACE,
+    GRACE_SECONDS,
+    IDLE_NOTICE,
     IN_LINE,
     LIVE,
     LIVE_STATES,
@@ -42,7 +45,10 @@ from labs.models.templates import LabFile, LabTemplate, template_flavor
 from labs.tariff import HOUR
 
 __all__ = [
+    "GRACE",
+    "GRACE_SECONDS",
     "HOUR",
+    "IDLE_NOTICE",
     "IN_LINE",
     "LIVE",
     "LIVE_STATES",

@@ -33,6 +33,7 @@ class Center(Entity):
     __table_args__ = (
         CheckConstraint("session_limit >= 0", name="session_limit"),
         CheckConstraint("start_limit > 0", name="start_limit"),
+        CheckConstraint("idle_minutes > 0", name="idle_minutes"),
     )
 
     slug: Mapped[str] = mapped_column(unique=True)
@@ -47,6 +48,7 @@ class Center(Entity):
     accelerators: Mapped[int | None]
     time_zone: Mapped[str] = mapped_column(default="Asia/Shanghai", server_default="Asia/Shanghai")  # of its rate bands
     home_quota_mb: Mapped[int | None]  # how much a home may hold; None: no limit
+    idle_minutes: Mapped[int] = mapped_column(default=30, server_default="30")  # without work, until a lab is stopped
     unreachable_since: Mapped[datetime | None]  # written by the reconciler only
     reached_at: Mapped[datetime | None]  # written by the reconciler only
 

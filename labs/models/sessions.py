@@ -1,6 +1,6 @@
 """Lab sessions: what a person runs, what was seen of it, and who may look inside."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -39,6 +39,9 @@ class SessionState(StrEnum):
 LIVE = "state IN ('waiting', 'offered', 'reserved', 'starting', 'running', 'stopping')"
 LIVE_STATES = tuple(state for state in SessionState if state.is_live)
 IN_LINE = (SessionState.WAITING, SessionState.OFFERED)  # live, and the hub was never asked
+GRACE_SECONDS = 300  # paid for in every hold: the time a stop may take
+GRACE = timedelta(seconds=GRACE_SECONDS)
+IDLE_NOTICE = timedelta(minutes=10)  # from telling that a lab is idle to stopping it
 
 
 class Sighting(StrEnum):
@@ -153,8 +156,19 @@ class LabSession(Entity):
         """Micro-credits used until that moment, whether posted yet or not; the final charge once it has ended."""
         if not self.is_live or self.ready_at is None or self.hold is None:
             return self.charged_micro
-        cost = self.hold.tariff.cost(self.hold.started_at or self.ready_at, self.seconds_running(at))
+        cost = self.hold.tariff.cost(self.hold.started_at or self.ready_at, self.seconds_running(self.charged_until(at)))
         return max(self.charged_micro, cost)
+
+    def charged_until(self, at: datetime) -> datetime:
+        """Until when its person pays for what ran until that moment: no longer than the grace after its lease, or
+        after the order to stop it. What runs longer is not their fault, and the center's loss."""
+        ends = [moment + GRACE for moment in (self.lease_ends_at, self.stop_requested_at) if moment is not None]
+        return min([at, *ends])
+
+    @property
+    def idle_stops_at(self) -> datetime | None:
+        """When it is stopped for being idle, if nothing happens until then; None: nobody was warned."""
+        return None if self.idle_warned_at is None else self.idle_warned_at + IDLE_NOTICE
 
     def seconds_running(self, at: datetime) -> int:
         """Whole seconds since the lab was ready."""
@@ -195,6 +209,14 @@ class SessionView(Entity):
             unique=True,
             postgresql_where=text("state IN ('asked', 'granted')"),
         ),
+        Index(
+            "ix_session_view_to_share",
+            "session_id",
+            postgresql_where=text(
+                "(state = 'granted' AND shared_at IS NULL) OR "
+                "(state = 'ended' AND share_ordered_at IS NOT NULL AND unshared_at IS NULL)"
+            ),
+        ),
     )
 
     session_id: Mapped[UUID] = mapped_column(ForeignKey(LabSession.id), index=True)
@@ -204,6 +226,9 @@ class SessionView(Entity):
     answered_at: Mapped[datetime | None]
     until_at: Mapped[datetime | None]  # how long a yes holds
     opened_at: Mapped[datetime | None]  # when the viewer first went inside
+    share_ordered_at: Mapped[datetime | None]  # written by the job only, like the next two: the hub is being told
+    shared_at: Mapped[datetime | None]  # the hub lets the viewer in
+    unshared_at: Mapped[datetime | None]  # the hub keeps the viewer out again
     ended_at: Mapped[datetime | None]
 
     viewer: Mapped[Person] = relationship(lazy="joined", innerjoin=True)

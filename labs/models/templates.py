@@ -28,7 +28,10 @@ class LabTemplate(Entity):
     """What a teacher prepares: files that are there at the start, flavors to choose from, a longest lease."""
 
     __tablename__ = "lab_template"
-    __table_args__ = (CheckConstraint("0 < default_minutes AND default_minutes <= longest_minutes", name="lease"),)
+    __table_args__ = (
+        CheckConstraint("0 < default_minutes AND default_minutes <= longest_minutes", name="lease"),
+        CheckConstraint("idle_minutes > 0", name="idle_minutes"),
+    )
 
     partner_id: Mapped[UUID] = mapped_column(ForeignKey(Partner.id), index=True)
     title_zh: Mapped[str]
@@ -37,6 +40,7 @@ class LabTemplate(Entity):
     default_minutes: Mapped[int]
     longest_minutes: Mapped[int]
     sessions_each: Mapped[int] = mapped_column(default=1, server_default="1")  # how many one person may run at once
+    idle_minutes: Mapped[int | None]  # without work, until the lab is stopped; None: as the center says
 
     flavors: Mapped[list[Flavor]] = relationship(secondary=template_flavor, lazy="raise", order_by=Flavor.price_micro)
     files: Mapped[list["LabFile"]] = relationship(lazy="raise", order_by="LabFile.path")

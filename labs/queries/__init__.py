@@ -1,5 +1,6 @@
 """Reads for pages, the API and services. Nothing here writes."""
 
+from labs.models import GRACE_SECONDS
 from labs.queries.budgets import (
     Branch,
     Usage,
@@ -18,7 +19,7 @@ from labs.queries.budgets import (
     visible_budget,
 )
 from labs.queries.centers import center, centers, first_file, flavor, flavors_of, rates_of, rows, template
-from labs.queries.panel import GRACE_SECONDS, LaunchPanel, Level, Offer, launch_panel
+from labs.queries.panel import LaunchPanel, Level, Offer, launch_panel
 from labs.queries.sessions import (
     ended_sessions_of,
     live_count_by_center,

@@ -8,6 +8,7 @@ from app.access import Actor, require_person
 from app.db import db
 from labs import ledger
 from labs.models import (
+    GRACE_SECONDS,
     Flavor,
     LabSession,
     LabTemplate,
@@ -16,8 +17,6 @@ from labs.models import (
 from labs.queries.budgets import budget
 from labs.queries.centers import flavors_of, template
 from labs.queries.sessions import live_session
-
-GRACE_SECONDS = 300  # paid for in every hold: the time a stop may take
 
 
 @dataclass(frozen=True)

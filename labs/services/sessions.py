@@ -1,7 +1,8 @@
 """The life of a lab session: reserved, starting, running, stopping; settled or voided.
 
-One function for each step; each locks the session's row first, checks the state, and may be repeated. Nothing
-here talks to the hub, so every function is safe inside a transaction; `labs.jobs` does the talking in between.
+One function for each step; each locks the session's row first, checks the state, and may be repeated: where the
+diagram (`MOVES`) has no such step, nothing happens. Nothing here talks to the hub, so every function is safe inside
+a transaction; `labs.jobs` does the talking in between.
 """
 
 from datetime import datetime, timedelta
@@ -53,8 +54,31 @@ notices.describe(
     label=_("A lab could not be started"),
 )
 
+notices.describe(
+    "lab-idle-stopped",
+    _("Your lab “%(title)s” was stopped because nothing ran in it"),
+    _("No cell was at work for %(minutes)s minutes, so the rest of the credits went back. Your files are kept."),
+    label=_("A lab was stopped because nothing ran in it"),
+)
+
 START_LIMIT = timedelta(minutes=3)  # from the order until the server must answer
 ATTEMPTS = 3
+
+# The diagram of docs/labs.md: from each state, where a session may go. Every move is made by `_move`.
+MOVES: dict[SessionState, frozenset[SessionState]] = {
+    SessionState.WAITING: frozenset({SessionState.OFFERED, SessionState.RESERVED, SessionState.VOIDED}),
+    SessionState.OFFERED: frozenset({SessionState.WAITING, SessionState.RESERVED, SessionState.VOIDED}),
+    SessionState.RESERVED: frozenset(
+        {SessionState.STARTING, SessionState.RUNNING, SessionState.STOPPING, SessionState.VOIDED}
+    ),
+    SessionState.STARTING: frozenset(
+        {SessionState.RESERVED, SessionState.RUNNING, SessionState.STOPPING, SessionState.VOIDED}
+    ),
+    SessionState.RUNNING: frozenset({SessionState.STOPPING, SessionState.SETTLED}),
+    SessionState.STOPPING: frozenset({SessionState.SETTLED, SessionState.VOIDED}),
+    SessionState.SETTLED: frozenset(),
+    SessionState.VOIDED: frozenset(),
+}
 
 
 def request(
@@ -114,7 +138,7 @@ def stop(actor: Actor, session_id: UUID) -> LabSession:
     session = queries.session(actor, session_id)
     require(policy.may_stop_session(actor, session, manages=queries.manages(actor, session.budget_id)))
     session = locked(session_id)
-    if session.state in (SessionState.RESERVED, SessionState.STARTING, SessionState.RUNNING):
+    if session.is_live and session.state is not SessionState.STOPPING:
         reason = policy.stop_reason(actor, session)
         audit.record(actor, "session.stop", session, reason=reason)
         _order_stop(session, reason)
@@ -147,7 +171,8 @@ def claim_next() -> LabSession | None:
         .with_for_update(skip_locked=True, of=LabSession)
     )
     if session is not None:
-        session.state, session.ordered_at, session.not_before = SessionState.STARTING, now, None
+        _move(session, SessionState.STARTING)
+        session.ordered_at, session.not_before = now, None
         session.attempts += 1
     return session
 
@@ -159,7 +184,8 @@ def try_again(session_id: UUID, why: str, after: timedelta) -> LabSession:
         return session
     if clock.now() + after - session.created_at > START_LIMIT:
         return fail(session_id, why, "hub-unreachable")
-    session.state, session.not_before = SessionState.RESERVED, clock.now() + after
+    _move(session, SessionState.RESERVED)
+    session.not_before = clock.now() + after
     session.attempts -= 1  # the hub never heard of it
     session.failure = why
     return session
@@ -172,7 +198,8 @@ def restart(session_id: UUID, why: str) -> LabSession:
         return session
     if session.attempts >= ATTEMPTS:
         return fail(session_id, why, "start-failed")
-    session.state, session.failure = SessionState.RESERVED, why
+    _move(session, SessionState.RESERVED)
+    session.failure = why
     session.not_before = clock.now() + timedelta(seconds=2 * session.attempts)
     return session
 
@@ -182,18 +209,21 @@ def mark_running(session_id: UUID) -> LabSession:
     session = locked(session_id)
     if session.state in (SessionState.STARTING, SessionState.RESERVED):
         now = clock.now()
-        session.state, session.ready_at, session.last_running_at = SessionState.RUNNING, now, now
+        _move(session, SessionState.RUNNING)
+        session.ready_at, session.last_running_at = now, now
         session.lease_ends_at = now + timedelta(minutes=session.lease_minutes)
         session.failure, session.not_before = None, None
     return session
 
 
 def post_usage(session_id: UUID) -> bool:
-    """Charge what ran since the last posting, as far as the hub has confirmed that it ran."""
+    """Charge what ran since the last posting, as far as the hub has confirmed that it ran, and no further than its
+    person pays for."""
     session = locked(session_id)
     if session.state is not SessionState.RUNNING or session.last_running_at is None:
         return False
-    hold = ledger.post(session.held_by, session.seconds_running(session.last_running_at), session.ready_at)
+    until = session.charged_until(session.last_running_at)
+    hold = ledger.post(session.held_by, session.seconds_running(until), session.ready_at)
     charged = session.charged_micro != hold.posted_micro
     session.seconds_used, session.charged_micro = hold.posted_seconds, hold.posted_micro
     return charged
@@ -212,31 +242,50 @@ def end_lease(session_id: UUID) -> bool:
     return True
 
 
+def end_idle(session_id: UUID, minutes: int) -> bool:
+    """Stop a session in which nothing ran for so many minutes, and say so. `labs.services.idle` has looked."""
+    session = locked(session_id)
+    if session.state is not SessionState.RUNNING:
+        return False
+    audit.record(SYSTEM, "session.stop", session, reason="idle", minutes=minutes)
+    _order_stop(session, "idle")
+    _tell(session, "lab-idle-stopped", minutes=minutes)
+    return True
+
+
 def warn(session_id: UUID, minutes: int) -> None:
-    """Tell the person that the lease ends soon; once for each number of minutes."""
+    """Tell the person that the lease ends soon; once for each number of minutes, and again after an extension."""
     session = locked(session_id)
     if session.state is SessionState.RUNNING:
         session.warned_minutes = minutes
-        _tell(session, "lab-ends-soon", event=f"ends-in-{minutes}", minutes=minutes, ends_at=session.lease_ends_at)
+        event = f"ends-in-{minutes}-of-{session.lease_minutes}"
+        _tell(session, "lab-ends-soon", event=event, minutes=minutes, ends_at=session.lease_ends_at)
 
 
 def end(session_id: UUID, at: datetime, reason: str) -> LabSession:
-    """The server is gone: settle what ran until then and give the rest back. What never ran costs nothing."""
+    """The server is gone: settle what ran until then and give the rest back. What never ran costs nothing, and what
+    ran on after the grace is not charged: its end is ours to bring about."""
     session = locked(session_id)
     if not session.is_live:
         return session
     if session.ready_at is None:
         return _void(session, reason)
     at = max(at, session.ready_at)
-    hold = ledger.settle(session.held_by, session.seconds_running(at), session.ready_at)
-    session.state, session.ended_at = SessionState.SETTLED, at
-    session.stop_reason = session.stop_reason or reason
+    until = session.charged_until(at)
+    hold = ledger.settle(session.held_by, session.seconds_running(until), session.ready_at)
     session.seconds_used, session.charged_micro = hold.posted_seconds, hold.posted_micro
-    audit.record(SYSTEM, "session.settle", session, reason=session.stop_reason, charged_micro=hold.posted_micro)
+    session.stop_reason = session.stop_reason or reason
+    audit.record(
+        SYSTEM,
+        "session.settle",
+        session,
+        reason=session.stop_reason,
+        charged_micro=hold.posted_micro,
+        seconds_not_charged=int((at - until).total_seconds()),
+    )
     if session.stop_reason == "vanished":
         _tell(session, "lab-vanished")
-    signals.session_ended.send(session)
-    return session
+    return _close(session, SessionState.SETTLED, at)
 
 
 def fail(session_id: UUID, why: str, reason: str) -> LabSession:
@@ -315,19 +364,34 @@ def _order_stop(session: LabSession, reason: str) -> None:
     if session.attempts == 0:  # the hub never heard of it
         _void(session, reason)
     else:
-        session.state = SessionState.STOPPING
+        _move(session, SessionState.STOPPING)
         jobs.wake("follow_sessions")
 
 
 def _void(session: LabSession, reason: str) -> LabSession:
-    ledger.void(session.held_by)
-    session.state, session.ended_at = SessionState.VOIDED, clock.now()
+    if session.hold_id is not None:  # in line nothing is held yet
+        ledger.void(session.hold_id)
     session.stop_reason = session.stop_reason or reason
     if session.attempts == 0:
-        session.forgotten_at = session.ended_at
+        session.forgotten_at = clock.now()
     audit.record(SYSTEM, "session.void", session, reason=session.stop_reason)
+    return _close(session, SessionState.VOIDED, clock.now())
+
+
+def _close(session: LabSession, state: SessionState, at: datetime) -> LabSession:
+    """Whatever a session ends by, it ends here, once."""
+    _move(session, state)
+    session.ended_at = at
+    db.session.flush()
     signals.session_ended.send(session)
     return session
+
+
+def _move(session: LabSession, to: SessionState) -> None:
+    """Take one step of the diagram. A step that it does not have is a fault of ours, and nothing is written."""
+    if to not in MOVES[session.state]:
+        raise AssertionError(f"no session goes from {session.state} to {to}")
+    session.state = to
 
 
 def _tell(session: LabSession, kind: str, event: str | None = None, **facts: object) -> None:

@@ -11,7 +11,7 @@ from app.db import db, transaction
 from app.errors import NotFound
 from labs import errors, ledger_audit
 from labs.adapters import HubBusy, HubRefused
-from labs.models import BudgetManager, CenterState, SessionState
+from labs.models import BudgetManager, CenterState, MemberCap, Purse, SessionState
 from labs.services import budgets, orders, sessions
 from tests.make import as_actor
 
@@ -307,6 +307,67 @@ def test_a_lease_that_ends_while_the_hub_is_away_is_stopped_and_paid_when_it_ret
     session = campus.again(session.id)
     assert session.state is SessionState.SETTLED
     assert session.seconds_used == 62 * 60
+
+
+def test_a_lab_that_runs_on_after_its_stop_was_ordered_is_charged_for_the_grace_and_no_longer(campus, clock):
+    session = campus.running(60)
+    clock.shift(timedelta(minutes=10))
+    with transaction():
+        sessions.stop(as_actor(campus.student), session.id)
+    campus.hub.down = True
+    clock.shift(timedelta(hours=5))  # the hub cannot be told
+    campus.run("follow_sessions")
+    assert campus.again(session.id).cost_so_far(time.now()) == C // 4
+
+    campus.hub.down = False
+    for _ in range(3):
+        campus.run("follow_sessions")
+
+    session = campus.again(session.id)
+    assert (session.state, session.seconds_used, session.charged_micro) == (SessionState.SETTLED, 15 * 60, C // 4)
+    assert session.ended_at == time.now()
+    assert campus.purse() == (100 * C - C // 4, 0, C // 4)
+
+
+def test_a_lease_that_ended_while_the_worker_was_away_costs_its_hold_at_the_most(campus, clock):
+    session = campus.running(60)
+    clock.shift(timedelta(hours=6))  # nobody ended the lease, and the lab ran on
+    campus.run("reconcile_centers")
+
+    campus.run("post_usage")
+
+    assert campus.again(session.id).charged_micro == 65 * 60 * C // 3600
+    campus.run("end_leases")
+    for _ in range(3):
+        campus.run("follow_sessions")
+    session = campus.again(session.id)
+    assert (session.state, session.seconds_used) == (SessionState.SETTLED, 65 * 60)
+    assert db.session.get(Purse, campus.budget_id).overrun == 0
+
+
+def test_a_lab_lost_after_its_lease_is_charged_to_the_end_of_the_grace(campus, clock):
+    session = campus.running(60)
+    clock.shift(timedelta(hours=2))
+    campus.run("reconcile_centers")  # seen, an hour too late
+    campus.hub.kill(campus.student.hub_name, session.server_name)
+    campus.run("reconcile_centers")
+    campus.run("follow_sessions")
+
+    session = campus.again(session.id)
+    assert (session.state, session.seconds_used) == (SessionState.SETTLED, 65 * 60)
+
+
+def test_the_rest_of_the_hold_returns_to_the_share_and_the_budget(campus, clock):
+    session = campus.running(60)
+    clock.shift(timedelta(minutes=1))
+    with transaction():
+        sessions.stop(as_actor(campus.student), session.id)
+    campus.run("follow_sessions")
+    campus.run("follow_sessions")
+
+    cap = db.session.get(MemberCap, (campus.budget_id, campus.student.id), populate_existing=True)
+    assert (cap.held, cap.used) == (0, C // 60)
+    assert campus.purse() == (100 * C - C // 60, 0, C // 60)
 
 
 def test_the_hub_keeps_nothing_of_an_ended_lab(campus):
