@@ -156,7 +156,9 @@ class LabSession(Entity):
         """Micro-credits used until that moment, whether posted yet or not; the final charge once it has ended."""
         if not self.is_live or self.ready_at is None or self.hold is None:
             return self.charged_micro
-        cost = self.hold.tariff.cost(self.hold.started_at or self.ready_at, self.seconds_running(self.charged_until(at)))
+        cost = self.hold.tariff.cost(
+            self.hold.started_at or self.ready_at, self.seconds_running(self.charged_until(at))
+        )
         return max(self.charged_micro, cost)
 
     def charged_until(self, at: datetime) -> datetime:
