@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
-from flask import current_app
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -24,7 +23,7 @@ ENDS_SOON = (2, 10)  # minutes; the more urgent first
 
 @dataclass(frozen=True)
 class Notice:
-    """One piece of news. `url` is absolute: the lab lives on another host."""
+    """One piece of news. `url` is a path of the platform; the lab lives on another host."""
 
     id: str
     kind: str
@@ -47,7 +46,7 @@ def of(sessions: Iterable[LabSession]) -> dict[UUID, list[Notice]]:
 
 def _of(session: LabSession, views: list[SessionView]) -> list[Notice]:
     with locale.reading_as(session.person.language, session.person.time_zone):
-        url = f"{current_app.extensions['settings'].platform_url}/labs/{session.id}"
+        url = f"/labs/{session.id}"
         if session.state is SessionState.STOPPING:
             text = _("This lab is being stopped now. Saved files stay.")
             return [Notice("stopping", "lab-stopping", "error", text, url)]
