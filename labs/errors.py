@@ -167,6 +167,44 @@ class LabNotReady(Conflict):
     advice = _("Start it again from the course, or look at its page to see what happened.")
 
 
+class PeriodNotOver(Conflict):
+    code = "period-not-over"
+    title = _("This month is not over yet")
+    advice = _("Its books stay open until its last day is over. Until then its statements are preliminary.")
+
+
+class PeriodClosed(Conflict):
+    code = "period-closed"
+    title = _("This month is closed")
+    advice = _("A closed month never changes. What comes late is booked in the month that is open.")
+
+
+class PeriodOutOfOrder(Conflict):
+    code = "period-out-of-order"
+    title = _("Another month is to be closed first")
+    advice = _("Months are closed one after the other, from the first with a booking on.")
+
+
+class NothingToClose(Conflict):
+    code = "nothing-to-close"
+    title = _("Nothing has been booked yet")
+    advice = _("The first month to close is the one with the first grant.")
+
+
+class ClosingUnderWay(Conflict):
+    code = "closing-under-way"
+    title = _("Somebody is closing the books at this moment")
+    advice = _("Load the page again in a moment to see the month closed.")
+
+
+class StatementFaulty(Conflict):
+    """A statement that does not add up is never stored. `faults` says where it contradicts itself."""
+
+    code = "statement-faulty"
+    title = _("A statement does not add up, so the month stays open")
+    advice = _("Run `chancai ledger audit`: it names the balance that differs. Nothing was closed.")
+
+
 class UnknownCenter(NotFound):
     code = "unknown-center"
     title = _("There is no such computing center")

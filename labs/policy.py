@@ -1,5 +1,7 @@
 """Who may do what with labs and budgets: pure functions that services and templates ask."""
 
+from uuid import UUID
+
 from app.access import Actor
 from labs.models import Budget, LabSession
 
@@ -21,6 +23,15 @@ def may_fund(actor: Actor, budget: Budget) -> bool:
 def may_grant(actor: Actor) -> bool:
     """New credits come from those who run the centers."""
     return actor.may_operate
+
+
+def may_close_periods(actor: Actor) -> bool:
+    """The books are those of the centers, so their operators close them."""
+    return actor.may_operate
+
+
+def may_see_statements(actor: Actor, partner_id: UUID) -> bool:
+    return actor.may_operate or actor.administers(partner_id)
 
 
 def may_open_budget(actor: Actor, parent: Budget, *, teaches: bool) -> bool:
