@@ -1,15 +1,16 @@
-"""`chancai ledger` and `chancai homes`: what an operator asks of labs on the command line."""
+"""`chancai ledger`, `chancai statements` and `chancai homes`: what an operator asks of labs on the command line."""
 
 import click
 from flask import Flask
 from flask.cli import AppGroup
 
+import accounts.queries
 from app.access import SYSTEM
 from app.db import transaction
 from app.errors import NotFound
 from app.locale import credits_text
 from labs import ledger_audit
-from labs.services import homes
+from labs.services import homes, verifying
 
 
 def init_app(app: Flask) -> None:
@@ -25,9 +26,35 @@ def init_app(app: Flask) -> None:
         if differences:
             raise click.ClickException(f"{len(differences)} balances differ from their entries.")
         click.echo("Every balance is what its entries add up to.")
+        _tell_flaws(verifying.verify(SYSTEM))
 
     app.cli.add_command(group)
+    app.cli.add_command(_statements())
     app.cli.add_command(_homes())
+
+
+def _statements() -> AppGroup:
+    group = AppGroup("statements", help="Statements of closed months.")
+
+    @group.command("verify")
+    @click.option("--partner", help="The short name of one partner; without it, all are verified.")
+    def verify(partner: str | None) -> None:
+        """Recompute the hash and the sums of every statement; exit 1 when one is not as it was signed."""
+        try:
+            partner_id = accounts.queries.partner(partner).id if partner else None
+        except NotFound as error:
+            raise click.ClickException(f"There is no partner {partner}.") from error
+        _tell_flaws(verifying.verify(SYSTEM, partner_id))
+
+    return group
+
+
+def _tell_flaws(flaws: list[verifying.Flaw]) -> None:
+    for flaw in flaws:
+        click.echo(f"{flaw.partner} {flaw.month}: {flaw.text}".strip())
+    if flaws:
+        raise click.ClickException(f"{len(flaws)} faults in the statements.")
+    click.echo("Every statement is as it was signed.")
 
 
 def _homes() -> AppGroup:

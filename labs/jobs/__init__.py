@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from app.jobs import Job
+from labs.jobs.closing import close_months
 from labs.jobs.following import follow_sessions
 from labs.jobs.leases import end_leases, expire_credits, post_usage
 from labs.jobs.rates import apply_rates
@@ -17,4 +18,5 @@ JOBS = [
     Job(post_usage, every=timedelta(seconds=60)),
     Job(expire_credits, every=timedelta(minutes=10)),
     Job(apply_rates, every=timedelta(seconds=30)),
+    Job(close_months, every=timedelta(hours=1)),
 ]

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from accounts.models import Partner
 from app import audit, clock
-from app.access import SYSTEM, Actor, require
+from app.access import Actor, require
 from app.db import db
 from labs import policy, queries, statements
 from labs.errors import (
@@ -59,15 +59,6 @@ def due() -> Month | None:
     if month is None or clock.now() < month.ends_at + DAY:
         return None
     return month
-
-
-def close_due() -> bool:
-    """Close the next month by the clock; say whether there was one."""
-    month = due()
-    if month is None:
-        return False
-    close(SYSTEM, month)
-    return True
 
 
 def _check(month: Month) -> None:
