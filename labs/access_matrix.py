@@ -28,10 +28,11 @@ MATRIX = (
                 "POST /api/v1/lab-sessions/<session_id>/stop",
             ),
             Action(
-                _("Ask whether a server may start, and say that it has stopped (hubs)"),
+                _("Ask whether a server may start, say that it has stopped, and what labs do (hubs)"),
                 NO_PERSON,
                 "POST /internal/admission",
                 "POST /internal/ended",
+                "POST /internal/labs",
                 is_machine=True,
             ),
         ),

@@ -1,7 +1,11 @@
-"""What hubs ask of the platform: may this server start, and: this server has stopped."""
+"""What hubs ask of the platform, and tell it: may this server start; this server has stopped; this is what labs do."""
 
 import base64
 import hmac
+import logging
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, current_app, request
@@ -12,8 +16,15 @@ from app.access import internal
 from app.config import Settings
 from app.db import transaction
 from app.jobs import wake
-from labs.services import orders
+from labs.services import activity, orders
+from labs.services.activity import HomeSize, LabNews, LabReport
 from labs.services.orders import NoOrder, Order
+
+log = logging.getLogger(__name__)
+SERVER = re.compile(r"lab-[0-9a-f]{32}")
+MOST_ROWS = 500  # hubs send pages of 200
+MOST_KERNELS, MOST_FILES, MOST_BYTES = 100_000, 2**31 - 1, 2**60
+LONGEST_KEEP_ALIVE_MINUTES = 24 * 60
 
 blp = Blueprint("labs_internal", __name__, url_prefix="/internal")
 
@@ -41,10 +52,33 @@ def ended() -> ResponseReturnValue:
     return "", 204
 
 
+@blp.post("/labs")
+@internal
+def labs() -> ResponseReturnValue:
+    """Hear what the labs of a center do, a page of them at a time; answer what each of them is to know."""
+    body = _told("center")
+    rows = body.get("labs")
+    if not isinstance(rows, list) or len(rows) > MOST_ROWS:
+        raise BadRequest
+    reports = [report for report in map(_report, rows) if report]
+    skipped = len(rows) - len(reports)
+    if skipped:
+        log.warning("The hub of %s reported %i labs in a way that makes no sense", body["center"], skipped)
+    with transaction():
+        news = activity.report(body["center"], reports)
+        answer = {server: _news(one) for server, one in news.items()}
+    return {"labs": answer, "skipped": skipped}
+
+
 def _asked() -> tuple[str, str, str]:
-    """(center, user, server) of a request that carries the secret of that center's hub."""
+    body = _told("center", "user", "server")
+    return body["center"], body["user"], body["server"]
+
+
+def _told(*names: str) -> dict[str, Any]:
+    """The body of a request that carries the secret of its center's hub, with these texts in it."""
     body = request.get_json(silent=True)
-    if not isinstance(body, dict) or not all(isinstance(body.get(k), str) for k in ("center", "user", "server")):
+    if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in names):
         raise BadRequest
     settings: Settings = current_app.extensions["settings"]
     secrets = {hub.center: hub.admission_secret for hub in settings.hubs}
@@ -52,7 +86,74 @@ def _asked() -> tuple[str, str, str]:
     expected = "Bearer " + secrets.get(body["center"], "")
     if body["center"] not in secrets or not hmac.compare_digest(given.encode(), expected.encode()):
         raise Unauthorized
-    return body["center"], body["user"], body["server"]
+    return body
+
+
+def _report(row: Any) -> LabReport | None:
+    """One lab's row; None when any of it makes no sense, so that one lab never silences the others."""
+    try:
+        if not SERVER.fullmatch(row["server"]):
+            return None
+        return LabReport(
+            server=row["server"],
+            kernels=_count(row, "kernels", MOST_KERNELS) or 0,
+            busy_kernels=_count(row, "busy_kernels", MOST_KERNELS) or 0,
+            last_busy_at=_moment(row, "last_busy_at"),
+            accelerator_percent=_count(row, "accelerator_percent", 100),
+            last_accelerator_at=_moment(row, "last_accelerator_at"),
+            last_seen_person_at=_moment(row, "last_seen_person_at"),
+            keep_alive_minutes=_count(row, "keep_alive_minutes", LONGEST_KEEP_ALIVE_MINUTES),
+            home=_home(row),
+        )
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return None
+
+
+def _home(row: Mapping[str, Any]) -> HomeSize | None:
+    """None: not measured yet."""
+    size, measured_at = _count(row, "home_bytes", MOST_BYTES), _moment(row, "home_measured_at")
+    if size is None or measured_at is None:
+        return None
+    return HomeSize(size, _count(row, "home_files", MOST_FILES) or 0, measured_at)
+
+
+def _count(row: Mapping[str, Any], name: str, most: int) -> int | None:
+    value = row.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError(name)
+    return value
+
+
+def _moment(row: Mapping[str, Any], name: str) -> datetime | None:
+    value = row.get(name)
+    if value is None:
+        return None
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError(name)
+    return moment.astimezone(UTC)
+
+
+def _news(news: LabNews) -> dict[str, Any]:
+    settings: Settings = current_app.extensions["settings"]
+    return {
+        "owner": news.owner,
+        "lease_ends_at": _iso(news.lease_ends_at),
+        "keep_alive_until": _iso(news.keep_alive_until),
+        "notices": [
+            {
+                **{"id": notice.id, "kind": notice.kind, "tone": notice.tone, "text": notice.text},
+                "url": notice.url and settings.platform_url + notice.url,
+            }
+            for notice in news.notices
+        ],
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def _spec(order: Order) -> dict[str, Any]:
@@ -66,6 +167,7 @@ def _spec(order: Order) -> dict[str, Any]:
         "language": order.language,
         "timezone": order.time_zone,
         "default_path": order.default_path,
+        "home_left_bytes": order.home_left_bytes,
         "environment": {},
         "files": [{"path": path, "base64": base64.b64encode(data).decode()} for path, data in order.files],
     }

@@ -35,6 +35,7 @@ class FakeHub:
         self.options: dict[tuple[str, str], dict[str, str]] = {}
         self.display_names: dict[tuple[str, str], str] = {}
         self.failures: dict[tuple[str, str], str] = {}
+        self.shares: set[tuple[str, str, str]] = set()  # (user, server, with whom)
         self.autostart = True
         self.autostop = True
         self.down = False
@@ -62,7 +63,7 @@ class FakeHub:
 
     def kill(self, user: str, server: str) -> None:
         """The server is lost behind our back, name and all."""
-        del self.servers[user, server]
+        self._forget(user, server)
 
     def add_stray(self, user: str, server: str, *, ready: bool = True, started_at: datetime | None = None) -> None:
         """A server that we did not order."""
@@ -142,7 +143,18 @@ class FakeHub:
             return
         self._end(user, server)
         if self.autostop:
-            del self.servers[user, server]
+            self._forget(user, server)
+
+    def share(self, user: str, server: str, with_user: str) -> None:
+        self._take("share", user, server, with_user=with_user)
+        if (user, server) not in self.servers:
+            raise HubRefused("share", f"No such server: {user}/{server}", 404)
+        self.users.add(with_user)
+        self.shares.add((user, server, with_user))
+
+    def unshare(self, user: str, server: str, with_user: str) -> None:
+        self._take("unshare", user, server, with_user=with_user)
+        self.shares.discard((user, server, with_user))
 
     def active(self, page: int = 200) -> Iterator[list[Server]]:
         users = sorted({user for (user, _), server in self.servers.items() if not server.stopped})
@@ -170,6 +182,11 @@ class FakeHub:
             raise HubFault(name, "Internal Server Error", 500)
         if self.refusing:
             raise HubRefused(name, self.refusing, 403)
+
+    def _forget(self, user: str, server: str) -> None:
+        """The server's name is gone, and what was shared of it."""
+        del self.servers[user, server]
+        self.shares = {share for share in self.shares if share[:2] != (user, server)}
 
     def _end(self, user: str, server: str) -> None:
         if self.autostop:

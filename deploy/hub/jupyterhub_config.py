@@ -54,13 +54,14 @@ c.GenericOAuthenticator.username_pattern = r"^[0-9a-f]{32}$"
 # JupyterHub 6.1.1 reads an attribute here that only requests with a token have, when a refresh fails.
 BaseHandler._token_authenticated = getattr(BaseHandler, "_token_authenticated", False)
 
-# Roles: the platform's service starts and stops; people use their own lab, and may stop it
+# Roles: the platform's service starts and stops, and lets people look into another's lab (`shares`, which brings along
+# the right to go in itself: labs let no service in, see lab/chancai_lab/guests.py). People use and may stop their own.
 c.JupyterHub.services = [{"name": "platform", "api_token": hub.token}]
 c.JupyterHub.load_roles = [
     {
         "name": "platform",
         "services": ["platform"],
-        "scopes": ["admin:users", "servers", "list:users"],
+        "scopes": ["admin:users", "servers", "list:users", "shares"],
     },
     {
         "name": "user",  # in place of JupyterHub's own, which may start servers and mint tokens

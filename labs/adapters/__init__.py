@@ -99,6 +99,15 @@ class Hub(Protocol):
     def remove(self, user: str, server: str) -> None:
         """Stop the server and forget its name. One that the hub does not know is fine."""
 
+    def share(self, user: str, server: str, with_user: str) -> None:
+        """Let another user into the server. What they may do there the lab decides: look, and nothing else.
+
+        Doing it again is fine. A server that the hub does not know is `HubRefused`.
+        """
+
+    def unshare(self, user: str, server: str, with_user: str) -> None:
+        """Take that back. A share, server or user that is not there is fine. The lab heeds it within 15 seconds."""
+
     def active(self, page: int = 200) -> Iterator[list[Server]]:
         """All servers that run, start or stop, a page of users at a time, one call to the hub for each page.
 

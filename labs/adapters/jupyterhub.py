@@ -176,6 +176,14 @@ class JupyterHub:
     def remove(self, user: str, server: str) -> None:
         self._call("remove", "DELETE", _server_path(user, server), body={"remove": True}, ok={202, 204, 404})
 
+    def share(self, user: str, server: str, with_user: str) -> None:
+        self.ensure_user(with_user)
+        self._call("share", "POST", _share_path(user, server), body={"user": with_user}, ok={200}, repeatable=True)
+
+    def unshare(self, user: str, server: str, with_user: str) -> None:
+        body = {"user": with_user}
+        self._call("unshare", "PATCH", _share_path(user, server), body=body, ok={200, 404}, repeatable=True)
+
     def active(self, page: int = 200) -> Iterator[list[Server]]:
         for users in self.users("active", page=page):
             yield [server for user in users for server in user.servers if not server.stopped]
@@ -366,6 +374,10 @@ def _user_path(name: str) -> str:
 
 def _server_path(user: str, server: str) -> str:
     return f"{_user_path(user)}/servers/{_quoted(server)}"
+
+
+def _share_path(user: str, server: str) -> str:
+    return f"/shares/{_quoted(user)}/{_quoted(server)}"
 
 
 def _displayable(name: str) -> str:

@@ -54,6 +54,10 @@ class Center(Entity):
 
     flavors: Mapped[list["Flavor"]] = relationship(back_populates="center", lazy="raise", order_by="Flavor.price_micro")
 
+    @property
+    def home_quota_bytes(self) -> int | None:
+        return None if self.home_quota_mb is None else self.home_quota_mb << 20
+
 
 class Flavor(Entity):
     """What a session gets at a center, and its price."""

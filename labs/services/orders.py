@@ -10,6 +10,7 @@ from app import clock
 from app.db import db
 from labs import queries
 from labs.models import LabFile, LabSession, SessionState
+from labs.queries import homes
 from labs.services import sessions
 
 
@@ -26,6 +27,7 @@ class Order:
     language: str
     time_zone: str
     default_path: str | None
+    home_left_bytes: int | None  # None: the center has no quota
     files: list[tuple[str, bytes]]
 
 
@@ -87,5 +89,11 @@ def _order(session: LabSession) -> Order:
         language=session.person.language,
         time_zone=session.person.time_zone,
         default_path=f"{folder}/{first.path}" if first else None,
+        home_left_bytes=_home_left(session),
         files=[(f"{folder}/{path}", content) for path, content in files],
     )
+
+
+def _home_left(session: LabSession) -> int | None:
+    quota, usage = session.center.home_quota_bytes, homes.home_usage(session.person_id, session.center_id)
+    return None if quota is None else max(0, quota - (usage.size_bytes if usage else 0))

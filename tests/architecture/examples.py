@@ -225,6 +225,7 @@ def _of_labs(world: World) -> dict[str, Example]:
         "POST /api/v1/lab-sessions/<session_id>/stop": NOTHING,
         "POST /internal/admission": Example(json=hub),
         "POST /internal/ended": Example(json=hub),
+        "POST /internal/labs": Example(json={"center": "embedded", "labs": []}),
         "POST /budgets/<budget_id>/members/<person_id>": Example(form={"cap": "5"}),
         "PUT /api/v1/budgets/<budget_id>/members/<person_id>": Example(json={"cap_micro": 5_000_000}),
         "POST /budgets/<budget_id>/fund": Example(form={"amount": "1", "key": "walk"}),

@@ -48,6 +48,16 @@ def test_both_hubs_tell_the_same_story(any_hub: tuple[Hub, Callable[[str], None]
     assert found.started_at
     assert is_active()
 
+    guest = name_of_user()
+    hub.share(user, server, guest)
+    hub.share(user, server, guest)
+    hub.unshare(user, server, guest)
+    hub.unshare(user, server, guest)
+    hub.unshare(user, "lab-unknown", guest)
+    hub.unshare(user, server, name_of_user())
+    with pytest.raises(HubRefused):
+        hub.share(user, "lab-unknown", guest)
+
     hub.stop(user, server)
     eventually(lambda: state() == "stopped")
     assert not is_active()
@@ -120,11 +130,13 @@ def test_every_call_can_be_made_to_fail(trouble: dict[str, object], error: type[
         lambda: hub.remove("ada", "lab-1"),
         lambda: list(hub.active()),
         lambda: list(hub.progress("ada", "lab-1")),
+        lambda: hub.share("ada", "lab-1", "eve"),
+        lambda: hub.unshare("ada", "lab-1", "eve"),
     ):
         with pytest.raises(error):
             call()
 
-    assert len(hub.calls) == 8
+    assert len(hub.calls) == 10
     assert hub.servers == {}
     hub.reset()
     assert hub.version()
