@@ -2,11 +2,12 @@
 
 from flask_babel import lazy_gettext as _
 
-from app.access_matrix import NO_PERSON, OPERATORS, OWNER, PARTNER, SIGNED_IN, TEACHING, Action, Section
+from app.access_matrix import NO_PERSON, OPERATORS, OWNER, PARTNER, SIGNED_IN, TEACHING, Action, Section, Walker
 
 SEES_THE_LAB = OWNER | TEACHING | PARTNER | OPERATORS
 SEES_THE_BUDGET = TEACHING | PARTNER | OPERATORS
 SEES_THE_PARTNERS_BUDGET = PARTNER | OPERATORS
+ASKER = frozenset({Walker.TEACHER})  # whose request it is
 
 MATRIX = (
     Section(
@@ -51,10 +52,30 @@ MATRIX = (
                 "GET /api/v1/budgets/<budget_id>/sessions",
             ),
             Action(
+                _("See how a run's budget burns down, and how long it will last"),
+                SEES_THE_BUDGET,
+                "GET /api/v1/budgets/<budget_id>/burn-down",
+                "GET /api/v1/budgets/<budget_id>/tranches",
+            ),
+            Action(
                 _("Change a member's share"),
                 TEACHING | PARTNER,
                 "POST /budgets/<budget_id>/members/<person_id>",
                 "PUT /api/v1/budgets/<budget_id>/members/<person_id>",
+                "POST /api/v1/budgets/<budget_id>/shares",
+                told=SEES_THE_BUDGET,
+            ),
+            Action(
+                _("Open a budget below another one"),
+                PARTNER,
+                "POST /api/v1/budgets/<budget_id>/below",
+                told=SEES_THE_PARTNERS_BUDGET,
+            ),
+            Action(
+                _("Change a run's budget, and move credits between budgets of a partner"),
+                PARTNER,
+                "PATCH /api/v1/budgets/<budget_id>",
+                "POST /api/v1/budgets/<budget_id>/moves",
                 told=SEES_THE_BUDGET,
             ),
             Action(
@@ -64,13 +85,54 @@ MATRIX = (
                 "POST /api/v1/budgets/<budget_id>/transfers",
                 told=SEES_THE_BUDGET,
             ),
-            Action(_("See all budgets of a partner"), SEES_THE_PARTNERS_BUDGET, "GET /partners/<slug>/budget"),
+            Action(
+                _("See all budgets of a partner"),
+                SEES_THE_PARTNERS_BUDGET,
+                "GET /partners/<slug>/budget",
+                "GET /api/v1/partners/<slug>/budgets",
+            ),
+            Action(
+                _("Open a partner's own budget"),
+                OPERATORS,
+                "POST /api/v1/partners/<slug>/budgets",
+                told=SEES_THE_PARTNERS_BUDGET,
+            ),
             Action(
                 _("Grant a partner credits"),
                 OPERATORS,
                 "POST /budgets/<budget_id>/grant",
                 "POST /api/v1/budgets/<budget_id>/grants",
                 told=SEES_THE_PARTNERS_BUDGET,
+            ),
+        ),
+    ),
+    Section(
+        _("Requests for compute"),
+        (
+            Action(_("List the requests for compute one may see"), SIGNED_IN, "GET /api/v1/compute-requests/"),
+            Action(
+                _("Ask for more compute for a run"),
+                TEACHING | PARTNER,
+                "POST /api/v1/compute-requests/",
+                told=SEES_THE_BUDGET,
+            ),
+            Action(
+                _("See a request for a run's budget"),
+                SEES_THE_BUDGET,
+                "GET /api/v1/compute-requests/<request_id>",
+            ),
+            Action(
+                _("Decide on a request for credits that the partner has"),
+                PARTNER,
+                "POST /api/v1/compute-requests/<request_id>/approve",
+                "POST /api/v1/compute-requests/<request_id>/decline",
+                told=SEES_THE_BUDGET,
+            ),
+            Action(
+                _("Withdraw one's own request"),
+                ASKER,
+                "POST /api/v1/compute-requests/<request_id>/withdraw",
+                told=SEES_THE_BUDGET,
             ),
         ),
     ),

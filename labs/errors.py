@@ -6,7 +6,7 @@ from typing import ClassVar
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _
 
-from app.errors import Conflict, NotFound, Remedy
+from app.errors import Conflict, Forbidden, NotFound, Remedy
 
 
 class RefusalClass(StrEnum):
@@ -159,6 +159,69 @@ class NotAPartnersBudget(Conflict):
     code = "not-a-partners-budget"
     title = _("Only a partner's own budget is granted credits")
     advice = _("Pass credits on to this budget from the one above it.")
+
+
+class BudgetClosed(Conflict):
+    code = "budget-closed"
+    title = _("This budget is closed")
+    advice = _("What was left in it went back to the budget above. Open another one there.")
+
+
+class NotBelow(Conflict):
+    """`allowed` names the kinds of budgets that may stand below this one."""
+
+    code = "budget-not-below"
+    title = _("Such a budget cannot be opened here")
+    advice = _("Below a partner stand programs, runs, contests and projects; below a program the last three.")
+
+
+class BudgetsBelowOpen(Conflict):
+    code = "budgets-below-open"
+    title = _("There are open budgets below this one")
+    advice = _("Close them first; what is left in them comes back here.")
+
+
+class RootBudget(Conflict):
+    code = "root-budget"
+    title = _("There is no budget above a partner's own")
+    advice = _("Its credits come from the operators and expire at the end of their time.")
+
+
+class OverrunOpen(Conflict):
+    code = "overrun-open"
+    title = _("More was used from this budget than it had")
+    advice = _("Pass credits on from the budget above to balance it, then close it.")
+
+
+class CapsChanged(Conflict):
+    """Somebody joined, left or was given another share between the preview and the confirmation."""
+
+    code = "caps-changed"
+    title = _("The members have changed since you looked")
+    advice = _("Look at the new figures, then confirm.")
+
+
+class RequestDecided(Conflict):
+    code = "request-decided"
+    title = _("This request has been answered already")
+    advice = _("Load the page again to see the answer.")
+
+
+class RequestNotPossible(Conflict):
+    code = "request-not-possible"
+    title = _("This cannot be asked for here")
+
+
+class TooManyOpenRequests(Conflict):
+    code = "too-many-open-requests"
+    title = _("You have many requests without an answer")
+    advice = _("Withdraw those that are no longer needed, or wait for an answer.")
+
+
+class OwnRequest(Forbidden):
+    code = "own-request"
+    title = _("Nobody decides on what they asked for themselves")
+    advice = _("Somebody else with the same role must decide.")
 
 
 class LabNotReady(Conflict):

@@ -196,6 +196,19 @@ exporting.register(
         .order_by(Budget.id)
     ),
 )
+exporting.register(
+    "compute_requests",
+    lambda person_id: (
+        select(
+            *(ComputeRequest.created_at, ComputeRequest.kind, ComputeRequest.state, ComputeRequest.amount_micro),
+            *(ComputeRequest.granted_micro, ComputeRequest.reason, ComputeRequest.decided_at, ComputeRequest.note),
+            *(Budget.title_zh.label("budget_zh"), Budget.title_en.label("budget_en")),
+        )
+        .join(Budget, Budget.id == ComputeRequest.budget_id)
+        .where(ComputeRequest.requested_by == person_id)
+        .order_by(ComputeRequest.id)
+    ),
+)
 
 
 @erasing.ready_when

@@ -3,7 +3,9 @@
 from uuid import UUID
 
 from app.access import Actor
-from labs.models import Budget, LabSession
+from labs.models import Budget, ComputeRequest, LabSession, RequestKind
+
+DECIDED_BY_OPERATORS = frozenset({RequestKind.GRANT, RequestKind.EXTENSION, RequestKind.CORRECTION})
 
 
 def may_operate(actor: Actor) -> bool:
@@ -60,3 +62,47 @@ def stop_reason(actor: Actor, session: LabSession) -> str:
     if actor.person_id == session.person_id:
         return "student"
     return "operator" if actor.may_operate else "teacher"
+
+
+def may_shape(actor: Actor, budget: Budget) -> bool:
+    """Opening a budget below, changing its dates, closing it, moving credits: the partner's own business."""
+    return actor.administers(budget.partner_id)
+
+
+def may_change_budget(actor: Actor, budget: Budget) -> bool:
+    """A partner's own budget is changed by those who grant it; those below by the partner's administrator."""
+    return may_grant(actor) if budget.parent_id is None else may_shape(actor, budget)
+
+
+def may_ask(actor: Actor, kind: RequestKind, budget: Budget, *, manages: bool) -> bool:
+    """New credits are asked for by the partner's administrator; all else by whoever looks after the budget.
+
+    Who asks for a correction sees the session: `may_ask_correction`.
+    """
+    administers = actor.administers(budget.partner_id)
+    return administers if kind is RequestKind.GRANT else administers or manages
+
+
+def may_ask_correction(actor: Actor, session: LabSession, *, manages: bool) -> bool:
+    """A charge given back may be asked for by whoever sees it."""
+    return may_see_session(actor, session, manages=manages)
+
+
+def decides(actor: Actor, request: ComputeRequest) -> bool:
+    """New credits, time and losses are the operators' to give; what a partner has, its administrator moves."""
+    if request.kind in DECIDED_BY_OPERATORS:
+        return actor.may_operate
+    return actor.administers(request.partner_id)
+
+
+def asked(actor: Actor, request: ComputeRequest) -> bool:
+    return actor.person_id is not None and actor.person_id == request.requested_by
+
+
+def may_decide(actor: Actor, request: ComputeRequest) -> bool:
+    """Four eyes: nobody decides on what they asked for themselves."""
+    return decides(actor, request) and not asked(actor, request)
+
+
+def may_see_request(actor: Actor, request: ComputeRequest, *, manages: bool) -> bool:
+    return asked(actor, request) or manages or actor.may_operate or actor.administers(request.partner_id)

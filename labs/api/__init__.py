@@ -1,5 +1,5 @@
 """The labs API."""
 
-from labs.api import budgets, centers, sessions
+from labs.api import budget_tree, budgets, centers, requests, sessions
 
-BLUEPRINTS = (sessions.blp, centers.blp, budgets.blp)
+BLUEPRINTS = (sessions.blp, centers.blp, budgets.blp, budget_tree.blp, requests.blp)

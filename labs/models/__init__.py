@@ -1,6 +1,7 @@
 """The tables of labs, by what they are about; imported from here."""
 
 from labs.models.budgets import (
+    MAY_STAND_BELOW,
     Budget,
     BudgetKind,
     BudgetManager,
@@ -52,6 +53,7 @@ __all__ = [
     "IN_LINE",
     "LIVE",
     "LIVE_STATES",
+    "MAY_STAND_BELOW",
     "Account",
     "Budget",
     "BudgetKind",

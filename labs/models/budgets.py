@@ -24,6 +24,14 @@ class BudgetKind(StrEnum):
     PROJECT = "project"
 
 
+LEAVES = (BudgetKind.RUN, BudgetKind.CONTEST, BudgetKind.PROJECT)
+MAY_STAND_BELOW: dict[BudgetKind, tuple[BudgetKind, ...]] = {
+    BudgetKind.PARTNER: (BudgetKind.PROGRAM, *LEAVES),
+    BudgetKind.PROGRAM: LEAVES,
+    **dict.fromkeys(LEAVES, ()),
+}
+
+
 class Budget(Entity):
     """A purse of credits, active in [starts_at, ends_at). A partner's budget has no parent."""
 

@@ -56,32 +56,13 @@ def looked_after_by(actor: Actor) -> ColumnElement[bool]:
 
 
 def budget_of_partner(partner_id: UUID) -> Budget | None:
+    """The partner's own budget: the open one, or else the last that was."""
     return db.session.scalar(
-        select(Budget).where(Budget.partner_id == partner_id, Budget.kind == BudgetKind.PARTNER).order_by(Budget.id)
+        select(Budget)
+        .where(Budget.partner_id == partner_id, Budget.kind == BudgetKind.PARTNER)
+        .order_by(Budget.is_closed, Budget.created_at.desc(), Budget.id.desc())
+        .limit(1)
     )
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A budget and how deep it hangs below its partner's."""
-
-    budget: Budget
-    depth: int
-
-
-def budget_tree(roots: list[Budget]) -> list[Branch]:
-    """The budgets below these, each after its parent."""
-    partners = {root.partner_id for root in roots}
-    rows = db.session.scalars(select(Budget).where(Budget.partner_id.in_(partners)).order_by(Budget.id)).all()
-    children: dict[UUID | None, list[Budget]] = {}
-    for row in rows:
-        children.setdefault(row.parent_id, []).append(row)
-
-    def walk(node: Budget, depth: int) -> list[Branch]:
-        below = [branch for child in children.get(node.id, []) for branch in walk(child, depth + 1)]
-        return [Branch(node, depth), *below]
-
-    return [branch for root in roots for branch in walk(root, 0)]
 
 
 def partner_budgets() -> list[Budget]:

@@ -9,9 +9,10 @@ from app import audit
 from app.access import Actor, MemberRole, require
 from app.db import db
 from app.errors import NotFound
+from app.ids import uuid7
 from labs import ledger, policy, queries
-from labs.errors import NotAPartnersBudget
-from labs.models import Budget, BudgetKind, BudgetManager, MemberCap
+from labs.errors import BudgetClosed, NotAPartnersBudget, NotBelow
+from labs.models import MAY_STAND_BELOW, Budget, BudgetKind, BudgetManager, MemberCap
 
 
 def open_partner_budget(
@@ -38,6 +39,8 @@ def grant(
     budget = queries.budget(budget_id)
     if budget.kind is not BudgetKind.PARTNER:
         raise NotAPartnersBudget
+    if budget.is_closed:
+        raise BudgetClosed(budget=str(budget_id))
     ledger.grant(budget_id, amount_micro, valid_from, valid_until, key=key, actor_id=actor.person_id)
     audit.record(actor, "budget.grant", budget, partner_id=budget.partner_id, amount_micro=amount_micro)
     return _refreshed(budget)
@@ -55,11 +58,17 @@ def open_budget(
     ends_at: datetime,
     fund_micro: int = 0,
     key: str,
+    budget_id: UUID | None = None,
 ) -> Budget:
     """Open a budget below another one and fund it from there."""
     parent = queries.budget(parent_id)
     require(policy.may_open_budget(actor, parent, teaches=actor.has_role(parent.partner_id, MemberRole.TEACHER)))
+    if parent.is_closed:
+        raise BudgetClosed(budget=str(parent_id))
+    if kind not in MAY_STAND_BELOW[parent.kind]:
+        raise NotBelow(kind=kind, allowed=MAY_STAND_BELOW[parent.kind])
     budget = Budget(
+        id=budget_id or uuid7(),
         parent_id=parent_id,
         partner_id=parent.partner_id,
         kind=BudgetKind(kind),
@@ -80,6 +89,8 @@ def fund(actor: Actor, budget_id: UUID, amount_micro: int, *, key: str) -> Budge
     budget = queries.budget(budget_id)
     require(policy.may_fund(actor, budget) and budget.parent_id is not None)
     assert budget.parent_id is not None
+    if budget.is_closed:
+        raise BudgetClosed(budget=str(budget_id))
     ledger.transfer(budget.parent_id, budget_id, amount_micro, key=key, actor_id=actor.person_id)
     audit.record(actor, "budget.fund", budget, partner_id=budget.partner_id, amount_micro=amount_micro)
     return _refreshed(budget)

@@ -15,6 +15,7 @@ from accounts.models import IdentityProvider, PasswordReset, SecondFactor, finge
 from accounts.models_life import Erasure
 from app import clock
 from app.db import db
+from labs.models import Budget
 from tests.architecture.world import ISSUER, PASSWORD, World
 
 HUB = "http://labs.test/hub/oauth_callback"
@@ -213,11 +214,22 @@ def _of_partners(world: World) -> dict[str, Example]:
     }
 
 
+def _closed(budget_id: UUID) -> None:
+    db.session.get_one(Budget, budget_id).is_closed = True
+
+
 def _of_labs(world: World) -> dict[str, Example]:
     now = clock.now()
     transfer = {"amount_micro": 1_000_000, "key": "walk-walk"}
     valid = {"valid_from": now.isoformat(), "valid_until": now.replace(year=now.year + 1).isoformat()}
     partners = {"budget_id": world.partner_budget_id}
+    root = {
+        "title_zh": "项目",
+        "title_en": "Program",
+        "starts_at": valid["valid_from"],
+        "ends_at": valid["valid_until"],
+    }
+    program = root | {"kind": "program"}
     center = {"slug": "embedded"}
     hub = {"center": "embedded", "user": "u", "server": "lab-0"}
     return {
@@ -228,6 +240,24 @@ def _of_labs(world: World) -> dict[str, Example]:
         "POST /internal/labs": Example(json={"center": "embedded", "labs": []}),
         "POST /budgets/<budget_id>/members/<person_id>": Example(form={"cap": "5"}),
         "PUT /api/v1/budgets/<budget_id>/members/<person_id>": Example(json={"cap_micro": 5_000_000}),
+        "POST /api/v1/budgets/<budget_id>/shares": Example(json={"raise_micro": 1_000_000}),
+        "POST /api/v1/budgets/<budget_id>/below": Example(json=program, ids=partners),
+        "PATCH /api/v1/budgets/<budget_id>": Example(json={"title_en": "Renamed"}),
+        "POST /api/v1/budgets/<budget_id>/moves": Example(
+            json={"from_id": world.partner_budget_id, "amount_micro": 1, "key": "walk-move"}
+        ),
+        "POST /api/v1/partners/<slug>/budgets": Example(json=root, arrange=lambda: _closed(world.partner_budget_id)),
+        "POST /api/v1/compute-requests/": Example(
+            json={
+                "kind": "supplement",
+                "budget_id": world.ids["budget_id"],
+                "amount_micro": 1_000_000,
+                "reason": "walk",
+            }
+        ),
+        "POST /api/v1/compute-requests/<request_id>/approve": Example(json={}),
+        "POST /api/v1/compute-requests/<request_id>/decline": Example(json={"note": "walk"}),
+        "POST /api/v1/compute-requests/<request_id>/withdraw": NOTHING,
         "POST /budgets/<budget_id>/fund": Example(form={"amount": "1", "key": "walk"}),
         "POST /api/v1/budgets/<budget_id>/transfers": Example(json=transfer),
         "POST /budgets/<budget_id>/grant": Example(form={"amount": "1", "key": "walk"}, ids=partners),

@@ -33,7 +33,8 @@ from app.jobs import run_job
 from courses import queries as course_queries
 from courses.models import TeachingRole
 from courses.services import enrollment, runs
-from labs.services import orders, sessions
+from labs.models import RequestKind
+from labs.services import orders, requests, sessions
 from tests.courses.conftest import School
 from tests.fakes import FakeHub
 from tests.make import Make, as_actor
@@ -71,6 +72,13 @@ class World:
         db.session.commit()
         self.session_id = self._running_lab(hub)
         self._keep_personal_things()
+        self.request_id = requests.ask(
+            self.school.as_teacher,
+            RequestKind.SUPPLEMENT,
+            self.run.budget_id,
+            amount_micro=1_000_000,
+            reason="walk",
+        ).id
         db.session.commit()
         self.ids = self._ids()
         self.foreign = self._foreign()
@@ -217,6 +225,7 @@ class World:
             "session_id": self.session_id,
             "budget_id": self.run.budget_id,
             "person_id": self.student.id,
+            "request_id": self.request_id,
             "invitation_id": self.invitation.id,
             "token_id": _one(PersonalToken, sha256="0"),
             "sign_in_id": _one(SignIn, key_sha256="0"),
