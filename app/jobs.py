@@ -24,6 +24,7 @@ from app.db import db
 log = logging.getLogger(__name__)
 ONE_WORKER = 7_021_001  # key of the advisory lock that only one worker holds
 CHANNEL = "chancai_jobs"
+HANDS = 32  # things done beside the jobs at once
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class Job:
 def wake(name: str) -> None:
     """Ask for that job at once; the worker hears of it when the current transaction commits."""
     db.session.execute(sa.select(sa.func.pg_notify(CHANNEL, name)))
+
+
+def beside(app: Flask, work: Callable[[], object]) -> bool:
+    """Let this process's worker do something beside its jobs, at once. False where no worker runs or it has no hand
+    free: what is done this way is a shortcut only, and some job finds it too."""
+    worker: Worker | None = app.extensions.get("worker")
+    return worker is not None and worker.beside(work)
 
 
 def run_job(app: Flask, job: Job) -> int:
@@ -58,6 +66,7 @@ class Worker:
         self._running = {job.name: threading.Lock() for job in jobs}
         self._wanted: set[str] = set()
         self._stop = threading.Event()
+        self._hands = threading.BoundedSemaphore(HANDS)
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             executors={"default": {"type": "threadpool", "max_workers": len(jobs) + 4}},
@@ -80,8 +89,23 @@ class Worker:
             finally:
                 self._running[name].release()
 
+    def beside(self, work: Callable[[], object]) -> bool:
+        if self._stop.is_set() or not self._hands.acquire(blocking=False):
+            return False
+        threading.Thread(target=self._do_beside, args=(work,), name="beside", daemon=True).start()
+        return True
+
+    def _do_beside(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception:
+            log.exception("work beside the jobs failed")
+        finally:
+            self._hands.release()
+
     def run(self) -> None:
         """Work until stopped; survive a database that goes away and comes back."""
+        self._app.extensions["worker"] = self
         self._scheduler.start(paused=True)
         try:
             while not self._stop.is_set():
@@ -92,6 +116,7 @@ class Worker:
                     self._scheduler.pause()
                     self._stop.wait(1)
         finally:
+            del self._app.extensions["worker"]
             self._scheduler.shutdown(wait=True)
 
     def stop(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from labs.adapters import HubBusy, HubError, HubFault, HubRefused, HubUnreachable, Progress, Server
+from labs.adapters import Evidence, HubBusy, HubError, HubFault, HubRefused, HubUnreachable, Progress, Server
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class FakeHub:
         self.display_names: dict[tuple[str, str], str] = {}
         self.failures: dict[tuple[str, str], str] = {}
         self.shares: set[tuple[str, str, str]] = set()  # (user, server, with whom)
+        self.proofs: dict[tuple[str, str], Evidence] = {}  # what the scheduler says, where it says something
         self.autostart = True
         self.autostop = True
         self.down = False
@@ -115,6 +116,15 @@ class FakeHub:
     def server(self, user: str, server: str) -> Server | None:
         self._take("server", user, server)
         return self.servers.get((user, server))
+
+    def evidence(self, user: str, server: str) -> Evidence | None:
+        self._take("evidence", user, server)
+        if (user, server) in self.proofs:
+            return self.proofs[user, server]
+        known = self.servers.get((user, server))
+        if known is None:
+            return None
+        return Evidence(runs=not known.stopped, why=self.failures.get((user, server), ""))
 
     def progress(self, user: str, server: str) -> Iterator[Progress]:
         self._take("progress", user, server)

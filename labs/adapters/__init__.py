@@ -42,6 +42,16 @@ class Progress:
     failed: bool = False
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one server beside the hub's list of names: from its process, or from the scheduler."""
+
+    runs: bool
+    ended_at: datetime | None = None  # None: nobody noted when
+    why: str = ""
+    is_final: bool = False  # starting it once more would end the same way
+
+
 class HubError(Exception):
     """A call to the hub did not give what was asked. Says which call and why; never carries a token."""
 
@@ -89,6 +99,12 @@ class Hub(Protocol):
 
     def server(self, user: str, server: str) -> Server | None:
         """The server's state now. None: the hub knows no such server."""
+
+    def evidence(self, user: str, server: str) -> Evidence | None:
+        """A second source on a server that is not seen: whether it runs still, or has ended, and why.
+
+        None: this center can say no more than `server()` did.
+        """
 
     def progress(self, user: str, server: str) -> Iterator[Progress]:
         """The steps of a start as they happen, until it is ready or has failed."""

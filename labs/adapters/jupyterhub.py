@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
-from labs.adapters import HubBusy, HubFault, HubRefused, HubUnreachable, Progress, Server
+from labs.adapters import Evidence, HubBusy, HubFault, HubRefused, HubUnreachable, Progress, Server
 
 PAGED = "application/jupyterhub-pagination+json"
 LONGEST_ANSWER_BYTES = 64 * 1024 * 1024
@@ -26,6 +26,7 @@ BACKOFF_SECONDS = (0.1, 0.5)
 
 LATER = frozenset({502, 503, 504})
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+REFUSED_BY_THE_HUB = "Spawn failed: HTTP 403"
 UserState = Literal["active", "ready", "inactive"]
 
 
@@ -169,6 +170,26 @@ class JupyterHub:
     def server(self, user: str, server: str) -> Server | None:
         answer = self._call("server", "GET", _server_path(user, server), ok={200, 404})
         return None if answer.status == 404 else _server(_a_dict(answer), user, answer.call)
+
+    def evidence(self, user: str, server: str) -> Evidence | None:
+        """The hub polls its servers' processes: what it calls stopped has ended. Of one it lost it knows nothing."""
+        known = self.server(user, server)
+        if known is None:
+            return None
+        if known.state != "stopped":
+            return Evidence(runs=True)
+        why = self._failure(user, server)
+        return Evidence(runs=False, why=why, is_final=why.startswith(REFUSED_BY_THE_HUB))
+
+    def _failure(self, user: str, server: str) -> str:
+        """Why the last start of a stopped server failed, in the hub's words; empty where it did not fail."""
+        try:
+            for step in self._steps(user, server):
+                if step.failed:
+                    return self._clean(step.message)
+        except HubRefused:  # it did not fail: "is not starting"
+            return ""
+        return ""
 
     def stop(self, user: str, server: str) -> None:
         self._call("stop", "DELETE", _server_path(user, server), ok={202, 204, 404})

@@ -10,21 +10,21 @@ from sqlalchemy import select
 
 from app.db import db, transaction
 from labs.adapters import Hub, HubError, HubUnreachable
-from labs.models import Center, LabSession
+from labs.models import Center, LabSession, SessionState
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """What the hub must be told about a session, carried out of the transaction that read it."""
 
     session_id: UUID
     center_id: UUID
     center: str
-    user: str
-    server: str
+    person_id: UUID
     title: str
+    state: SessionState
 
     @classmethod
     def of(cls, session: LabSession) -> "Ticket":
@@ -32,10 +32,18 @@ class Ticket:
             session_id=session.id,
             center_id=session.center_id,
             center=session.center.slug,
-            user=session.person.hub_name,
-            server=session.server_name,
+            person_id=session.person_id,
             title=session.template.title_en,
+            state=session.state,
         )
+
+    @property
+    def user(self) -> str:
+        return self.person_id.hex
+
+    @property
+    def server(self) -> str:
+        return f"lab-{self.session_id.hex}"
 
 
 def hubs() -> list[tuple[UUID, Hub]]:

@@ -1,51 +1,83 @@
 """Look after the sessions that start, stop or are missing: one call to the hub for each, several times a second."""
 
 import logging
+from uuid import UUID
 
 from app.db import transaction
-from labs.adapters import Hub, HubError, Server
+from labs.adapters import Hub, HubError, HubUnreachable, Server
+from labs.jobs import watching
 from labs.jobs.calls import Ticket, hubs, quietly
-from labs.models import Sighting
-from labs.services import reconcile, sessions
-from labs.services.reconcile import Step
+from labs.models import SessionState, Sighting
+from labs.queries import following
+from labs.services import centers, reconcile, sessions
+from labs.services.reconcile import Look, Step
 
 log = logging.getLogger(__name__)
 SIGHTINGS: dict[str, Sighting] = {
     "starting": Sighting.STARTING,
     "running": Sighting.RUNNING,
     "stopping": Sighting.STOPPING,
-    "stopped": Sighting.ABSENT,
+    "stopped": Sighting.GONE,  # the hub says so of its own process
 }
+SILENCES = 3  # calls in a row without an answer, and the round is over
 
 
 def follow_sessions() -> int:
-    """Look after the sessions that start, stop or are missing: ask the hub for each of them."""
-    done = 0
-    for center_id, hub in hubs():
-        with transaction():
-            tickets = [Ticket.of(session) for session in sessions.to_follow(center_id)]
-            leftovers = [Ticket.of(session) for session in sessions.to_forget(center_id)]
-        done += sum(_follow(hub, ticket) for ticket in tickets)
-        done += sum(_forget(hub, ticket) for ticket in leftovers)
-    return done
+    """Look after the sessions on the move: ask the hub for each of them."""
+    return sum(_follow_all(center_id, hub) for center_id, hub in hubs())
 
 
-def _follow(hub: Hub, ticket: Ticket) -> int:
-    seen = _look(hub, ticket)
+def _follow_all(center_id: UUID, hub: Hub) -> int:
     with transaction():
-        step = reconcile.observe(ticket.session_id, seen)
+        tickets = [Ticket(*row) for row in following.to_follow(center_id)]
+        leftovers = [Ticket(*row) for row in following.to_forget(center_id)]
+    done = silences = 0
+    for ticket in tickets:
+        if watching.is_watched(ticket.session_id):
+            continue
+        look = _look(hub, ticket)
+        silences = silences + 1 if look.seen is Sighting.UNREACHABLE else 0
+        done += act(hub, ticket, look)
+        if silences == SILENCES:
+            with transaction():
+                centers.lost(center_id)
+            return done
+    return done + sum(_forget(hub, ticket) for ticket in leftovers)
+
+
+def act(hub: Hub, ticket: Ticket, look: Look) -> int:
+    """Write down what was seen, and tell the hub what follows from it."""
+    with transaction():
+        step = reconcile.observe(ticket.session_id, look)
     if step in (Step.STOP, Step.GIVE_UP):
         quietly(hub.stop, ticket)
     return step is not Step.NONE
 
 
-def _look(hub: Hub, ticket: Ticket) -> Sighting:
+def _look(hub: Hub, ticket: Ticket) -> Look:
     try:
         server = hub.server(ticket.user, ticket.server)
-    except HubError as error:
+        look = Look(Sighting.ABSENT if server is None else SIGHTINGS[server.state])
+        return _second_source(hub, ticket, look)
+    except HubUnreachable as error:
         log.warning("hub did not answer", extra={"session": ticket.session_id, "why": str(error)})
-        return Sighting.UNREACHABLE
-    return Sighting.ABSENT if server is None else SIGHTINGS[server.state]
+    except HubError as error:
+        log.warning("hub did not say what runs", extra={"session": ticket.session_id, "why": str(error)})
+    return Look(Sighting.UNREACHABLE)
+
+
+def _second_source(hub: Hub, ticket: Ticket, look: Look) -> Look:
+    """Before believing that a server is gone, ask whoever knows more; that outranks the hub's list."""
+    if look.seen is Sighting.ABSENT and ticket.state is SessionState.STARTING:
+        return look  # not there yet, most likely
+    if look.seen not in (Sighting.ABSENT, Sighting.GONE):
+        return look
+    evidence = hub.evidence(ticket.user, ticket.server)
+    if evidence is None:
+        return look
+    if evidence.runs:
+        return Look(Sighting.RUNNING if ticket.state is not SessionState.STARTING else Sighting.STARTING)
+    return Look(Sighting.GONE, evidence.ended_at, evidence.why, evidence.is_final)
 
 
 def _forget(hub: Hub, ticket: Ticket) -> int:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from app.db import transaction
 from labs.adapters import HubBusy, HubError, HubRefused, HubUnreachable
+from labs.jobs import watching
 from labs.jobs.calls import Ticket, hub_of
 from labs.services import centers, sessions
 
@@ -27,7 +28,8 @@ def _claim() -> Ticket | None:
 
 def _start(ticket: Ticket) -> int:
     try:
-        hub_of(ticket.center).start(ticket.user, ticket.server, {"session": ticket.session_id.hex}, ticket.title)
+        hub = hub_of(ticket.center)
+        hub.start(ticket.user, ticket.server, {"session": ticket.session_id.hex}, ticket.title)
     except HubRefused as error:
         log.warning("hub refused a start", extra={"session": ticket.session_id, "why": str(error)})
         with transaction():
@@ -40,6 +42,7 @@ def _start(ticket: Ticket) -> int:
                 centers.lost(ticket.center_id)
             sessions.try_again(ticket.session_id, error.message, _pause(error))
         return 0
+    watching.watch(hub, ticket)
     return 1
 
 

@@ -51,6 +51,7 @@ class Center(Entity):
     idle_minutes: Mapped[int] = mapped_column(default=30, server_default="30")  # without work, until a lab is stopped
     unreachable_since: Mapped[datetime | None]  # written by the reconciler only
     reached_at: Mapped[datetime | None]  # written by the reconciler only
+    told_unreachable_at: Mapped[datetime | None]  # operators were told that the hub does not answer
 
     flavors: Mapped[list["Flavor"]] = relationship(back_populates="center", lazy="raise", order_by="Flavor.price_micro")
 

@@ -51,6 +51,7 @@ class Sighting(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
+    GONE = "gone"  # not only absent: there is evidence that it has ended
     UNREACHABLE = "unreachable"
 
 
@@ -86,6 +87,7 @@ class LabSession(Entity):
             "center_id",
             postgresql_where=text("state IN ('settled', 'voided') AND forgotten_at IS NULL"),
         ),
+        Index("ix_lab_session_missing", "center_id", postgresql_where=text("missing > 0 AND state = 'running'")),
         Index(None, "budget_id", "created_at"),
         Index(None, "person_id", "created_at"),
     )
@@ -130,6 +132,9 @@ class LabSession(Entity):
     seen_at: Mapped[datetime | None]
     missing: Mapped[int] = mapped_column(default=0)  # sightings in a row without the server
     last_running_at: Mapped[datetime | None]
+    stop_ordered_at: Mapped[datetime | None]  # when the hub was last told to stop it
+    stop_attempts: Mapped[int] = mapped_column(default=0, server_default="0")  # how often it was told
+    escalated_at: Mapped[datetime | None]  # operators were told that it does not stop
 
     person: Mapped[Person] = relationship(lazy="joined", innerjoin=True)
     template: Mapped[LabTemplate] = relationship(lazy="joined", innerjoin=True)

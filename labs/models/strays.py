@@ -32,6 +32,8 @@ class Stray(Entity):
     started_at: Mapped[datetime | None]  # as the hub says; None: the hub does not know
     last_seen_at: Mapped[datetime]
     stop_ordered_at: Mapped[datetime | None]
+    stop_attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    escalated_at: Mapped[datetime | None]  # operators were told that it does not stop
     gone_at: Mapped[datetime | None]  # confirmed by the hub
     seconds: Mapped[int] = mapped_column(default=0)  # that it ran for nobody
     loss_micro: Mapped[int] = mapped_column(BigInteger, default=0)

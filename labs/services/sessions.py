@@ -19,7 +19,7 @@ from app.errors import Remedy
 from app.ids import uuid7
 from labs import ledger, policy, queries, signals
 from labs.errors import BudgetExhausted, MemberCapExhausted
-from labs.models import HOUR, LIVE_STATES, Flavor, LabSession, SessionState
+from labs.models import HOUR, Flavor, LabSession, SessionState
 from labs.queries import GRACE_SECONDS
 from labs.services import admission
 
@@ -269,6 +269,8 @@ def end(session_id: UUID, at: datetime, reason: str) -> LabSession:
     if not session.is_live:
         return session
     if session.ready_at is None:
+        if session.stop_reason == "start-failed":
+            _tell(session, "lab-start-failed")
         return _void(session, reason)
     at = max(at, session.ready_at)
     until = session.charged_until(at)
@@ -298,33 +300,19 @@ def fail(session_id: UUID, why: str, reason: str) -> LabSession:
     return _void(session, reason)
 
 
+def give_up(session_id: UUID, why: str) -> LabSession:
+    """The start takes too long: end it, and void it once the hub confirms that nothing runs."""
+    session = locked(session_id)
+    if session.state is SessionState.STARTING:
+        session.failure = why
+        _order_stop(session, "start-failed")
+    return session
+
+
 def forgotten(session_id: UUID) -> None:
     """The hub has confirmed that it keeps nothing of an ended session."""
     session = locked(session_id)
     session.forgotten_at = clock.now()
-
-
-def to_follow(center_id: UUID) -> list[LabSession]:
-    """Sessions on the move: starting, stopping, or not seen any more."""
-    statement = select(LabSession).where(
-        LabSession.center_id == center_id,
-        LabSession.state.in_(LIVE_STATES),
-        or_(
-            LabSession.state.in_((SessionState.STARTING, SessionState.STOPPING)),
-            LabSession.missing > 0,
-        ),
-    )
-    return list(db.session.scalars(statement.order_by(LabSession.id)))
-
-
-def to_forget(center_id: UUID, limit: int = 100) -> list[LabSession]:
-    """Ended sessions of which the hub may still keep a named server."""
-    statement = select(LabSession).where(
-        LabSession.center_id == center_id,
-        LabSession.state.in_((SessionState.SETTLED, SessionState.VOIDED)),
-        LabSession.forgotten_at.is_(None),
-    )
-    return list(db.session.scalars(statement.order_by(LabSession.id).limit(limit)))
 
 
 def running_ids() -> list[UUID]:
