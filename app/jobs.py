@@ -116,7 +116,7 @@ class Worker:
                     self._scheduler.pause()
                     self._stop.wait(1)
         finally:
-            del self._app.extensions["worker"]
+            self._app.extensions.pop("worker", None)
             self._scheduler.shutdown(wait=True)
 
     def stop(self) -> None:

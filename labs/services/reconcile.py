@@ -173,24 +173,24 @@ def states(center_id: UUID, servers: Mapping[UUID, UUID]) -> dict[UUID, SessionS
 
 
 def _pairs(servers: Mapping[UUID, UUID]) -> TableValuedAlias:
-    of_uuids = ARRAY(Uuid)
-    return func.unnest(literal(list(servers), of_uuids), literal(list(servers.values()), of_uuids)).table_valued(
-        column("session_id", Uuid), column("person_id", Uuid), name="shown"
-    )
+    ids, people = (literal(list(of), ARRAY(Uuid)) for of in (servers, servers.values()))
+    columns = column("session_id", Uuid), column("person_id", Uuid)
+    return func.unnest(ids, people).table_valued(*columns, name="shown").render_derived()
 
 
 def miss(center_id: UUID, since: datetime) -> int:
     """Count a sighting without the server for every running session that a whole pass, begun then, has not shown.
 
-    The follower asks for each of them. A sighting dated later than now is from before the clock was set back.
+    The follower asks for each of them. A sighting that lies ahead is from before the clock was set back.
     """
+    ahead = clock.now() + timedelta(seconds=1)
     missed = db.session.scalars(
         update(LabSession)
         .where(
             LabSession.center_id == center_id,
             LabSession.state == SessionState.RUNNING,
             LabSession.missing == 0,
-            or_(LabSession.seen_at.is_(None), LabSession.seen_at < since, LabSession.seen_at > clock.now()),
+            or_(LabSession.seen_at.is_(None), LabSession.seen_at < since, LabSession.seen_at > ahead),
         )
         .values(seen=Sighting.ABSENT, missing=1)
         .returning(LabSession.id)

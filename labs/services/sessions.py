@@ -21,7 +21,7 @@ from labs import ledger, policy, queries, signals
 from labs.errors import BudgetExhausted, MemberCapExhausted
 from labs.models import HOUR, Flavor, LabSession, SessionState
 from labs.queries import GRACE_SECONDS
-from labs.services import admission
+from labs.services import admission, losses
 
 notices.describe(
     "lab-ends-soon",
@@ -271,12 +271,15 @@ def end(session_id: UUID, at: datetime, reason: str) -> LabSession:
     if session.ready_at is None:
         if session.stop_reason == "start-failed":
             _tell(session, "lab-start-failed")
+        if session.last_running_at is not None:  # it came up while it was being stopped
+            losses.of_session(session, session.stop_requested_at or at, at)
         return _void(session, reason)
     at = max(at, session.ready_at)
     until = session.charged_until(at)
     hold = ledger.settle(session.held_by, session.seconds_running(until), session.ready_at)
     session.seconds_used, session.charged_micro = hold.posted_seconds, hold.posted_micro
     session.stop_reason = session.stop_reason or reason
+    losses.of_session(session, until, at)
     audit.record(
         SYSTEM,
         "session.settle",

@@ -6,15 +6,14 @@ from datetime import datetime
 from uuid import UUID
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from accounts.services import notices
 from app import audit, clock
 from app.access import SYSTEM
 from app.db import db
-from labs import ledger
-from labs.models import HOUR, Center, Flavor, Hold, LabSession, Stray
-from labs.services import operators
+from labs.models import Center, LabSession, Stray
+from labs.services import losses, operators
 from labs.services.reconcile import STOP_LIMIT, STOPS_BEFORE_HELP
 
 notices.describe(
@@ -43,7 +42,7 @@ class Sighted:
             return None
 
 
-def sighted(center_id: UUID, server: Sighted) -> Stray:
+def sighted(center_id: UUID, server: Sighted, at: datetime) -> Stray:
     """Write down that it is there, and that the hub is about to be told to end it. Since when it costs: since it
     runs, and for a session of ours not before that was settled."""
     now = clock.now()
@@ -59,12 +58,12 @@ def sighted(center_id: UUID, server: Sighted) -> Stray:
     )
     if stray is None:
         session = _session(center_id, server)
-        stray = Stray(center_id=center_id, hub_user=server.user, server_name=server.name, last_seen_at=now)
+        stray = Stray(center_id=center_id, hub_user=server.user, server_name=server.name, last_seen_at=at)
         stray.session_id = session.id if session else None
         db.session.add(stray)
         db.session.flush()
         audit.record(SYSTEM, "stray.find", stray, server=server.name, session=stray.session_id)
-    stray.last_seen_at = now
+    stray.last_seen_at = at
     if server.is_running and stray.started_at is None:
         session = db.session.get(LabSession, stray.session_id) if stray.session_id else None
         ended_at = session.ended_at if session else None
@@ -81,22 +80,15 @@ def gone(stray_id: UUID) -> Stray:
     stray.gone_at = clock.now()
     if stray.started_at is not None:
         stray.seconds = max(0, int((stray.gone_at - stray.started_at).total_seconds()))
-        stray.loss_micro = _price_micro(stray) * stray.seconds // HOUR
-    if stray.loss_micro:
-        write_off = getattr(ledger, "write_off", _not_yet)
-        write_off(
+        stray.loss_micro = losses.write_off(
             stray.center_id,
-            stray.loss_micro,
-            reason=f"{stray.server_name} ran for nobody",
+            stray.session_id,
+            stray.seconds,
             key=f"stray:{stray.id.hex}",
-            session_id=stray.session_id,
+            why=f"{stray.server_name} ran for nobody",
         )
     audit.record(SYSTEM, "stray.gone", stray, seconds=stray.seconds, loss_micro=stray.loss_micro)
     return stray
-
-
-def _not_yet(*_: object, **__: object) -> None:
-    pass
 
 
 def _session(center_id: UUID, server: Sighted) -> LabSession | None:
@@ -104,21 +96,6 @@ def _session(center_id: UUID, server: Sighted) -> LabSession | None:
     if session is None or session.center_id != center_id or session.person.hub_name != server.user:
         return None
     return session
-
-
-def _price_micro(stray: Stray) -> int:
-    """Micro-credits an hour: what the session paid, or the cheapest paid size of the center."""
-    pinned = None
-    if stray.session_id is not None:
-        pinned = db.session.scalar(
-            select(Hold.price_micro)
-            .join(LabSession, LabSession.hold_id == Hold.id)
-            .where(LabSession.id == stray.session_id)
-        )
-    if pinned is not None:
-        return pinned
-    cheapest = select(func.min(Flavor.price_micro)).where(Flavor.center_id == stray.center_id, Flavor.price_micro > 0)
-    return db.session.scalar(cheapest) or 0
 
 
 def _told(stray: Stray) -> None:

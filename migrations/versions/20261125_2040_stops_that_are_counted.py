@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "7c1f0d3a9b52"
-down_revision = "de299902cfa0"
+down_revision = "4be1c07f52d9"
 branch_labels = None
 depends_on = None
 

@@ -267,9 +267,12 @@ def test_a_start_that_never_ends_is_given_up_and_removed(campus, clock):
     clock.shift(timedelta(minutes=4))
 
     campus.run("follow_sessions")
+    assert campus.again(session.id).state is SessionState.STOPPING  # its end is not confirmed yet
+    campus.run("follow_sessions")
     campus.run("follow_sessions")
 
     assert campus.again(session.id).state is SessionState.VOIDED
+    assert notices(session) == ["lab-start-failed"]
     assert campus.hub.servers == {}
     assert campus.purse() == (100 * C, 0, 0)
 
