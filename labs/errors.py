@@ -115,6 +115,14 @@ class BudgetOverrun(LaunchRefused):
     kind = RefusalClass.OPERATOR
 
 
+class TrancheEndsBeforeLease(LaunchRefused):
+    code = "credits-end-before-lease"
+    title = _("The credits of this budget expire before such a lease ends")
+    advice = _("Ask for less time, or have the credits prolonged by your university's administrator.")
+    reason = "TRANCHE_ENDS_BEFORE_LEASE"
+    kind = RefusalClass.FIXABLE
+
+
 class CapacityFull(LaunchRefused):
     code = "center-full"
     title = _("The computing center is full at the moment")
@@ -153,6 +161,11 @@ class HoldClosed(Conflict):
 class TransferTooLarge(Conflict):
     code = "transfer-too-large"
     title = _("The budget above does not have that much to give")
+
+
+class CorrectionTooLarge(Conflict):
+    code = "correction-too-large"
+    title = _("That is more than was charged")
 
 
 class NotAPartnersBudget(Conflict):

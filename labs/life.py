@@ -133,13 +133,13 @@ def _move_holds(which: sa.ColumnElement[bool], from_id: UUID, to_id: UUID) -> tu
         sa.update(Hold)
         .where(Hold.person_id == from_id, Hold.state != HoldState.OPEN, which)
         .values(person_id=to_id)
-        .returning(Hold.id, Hold.budget_id, Hold.posted_micro)
+        .returning(Hold.id, Hold.budget_id, Hold.posted_micro - Hold.corrected_micro)
         .execution_options(synchronize_session=False)
     ).all()
     used: Counter[UUID] = Counter()
-    for _hold_id, budget_id, posted in moved:
-        used[budget_id] += posted
-    return [str(hold_id) for hold_id, _budget, _posted in moved], used
+    for _hold_id, budget_id, charged in moved:
+        used[budget_id] += charged
+    return [str(hold_id) for hold_id, _budget, _charged in moved], used
 
 
 def _terms(cap: MemberCap) -> list[Any]:

@@ -8,9 +8,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from app.db import db
-from labs.tariff import SLACK, Band, Tariff
+from labs.tariff import HOUR, SLACK, Band, Tariff
 
-__all__ = ["SLACK", "Band", "Offer", "Tariff", "offers", "tariff"]
+__all__ = ["SLACK", "Band", "Offer", "Tariff", "offers", "price", "tariff"]
 
 # The rate in force; the flavor's own price where it never had one (rows from before rates had versions).
 _OFFERS = sa.text(
@@ -46,6 +46,11 @@ def offers(flavor_ids: Iterable[UUID], at: datetime) -> dict[UUID, Offer]:
         price, bands = (0, []) if is_rescue else (price, bands or [])
         known[flavor_id] = Offer(center_id, Tariff.of(price, bands, zone), bands, is_rescue)
     return known
+
+
+def price(price_micro: int, seconds: int) -> int:
+    """What to put aside for so many seconds at one price: rounded up, so that usage, rounded down, always fits."""
+    return -(-price_micro * seconds // HOUR)
 
 
 def tariff(flavor_id: UUID, at: datetime) -> Tariff:

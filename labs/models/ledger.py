@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -54,7 +55,9 @@ class Hold(Entity):
     __tablename__ = "hold"
     __table_args__ = (
         CheckConstraint("amount >= 0 AND posted_seconds >= 0 AND posted_micro >= 0", name="amounts"),
+        CheckConstraint("0 <= corrected_micro AND corrected_micro <= posted_micro", name="corrected"),
         Index(None, "budget_id", "state"),
+        Index("ix_hold_expires_at", "expires_at", postgresql_where=text("state = 'open'")),
     )
 
     budget_id: Mapped[UUID] = mapped_column(ForeignKey(Budget.id))
@@ -70,6 +73,7 @@ class Hold(Entity):
     expires_at: Mapped[datetime | None]  # when an open hold under which nothing runs gives everything back
     posted_seconds: Mapped[int] = mapped_column(default=0)
     posted_micro: Mapped[int] = mapped_column(BigInteger, default=0)
+    corrected_micro: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of it, given back
     state: Mapped[HoldState] = mapped_column(default=HoldState.OPEN)
     closed_at: Mapped[datetime | None]
 

@@ -1,0 +1,375 @@
+"""Holds: credits promised, used, given back. Each command is a batch of one of the set-based command beside it.
+
+A batch locks what it needs (holds, caps, purses, each in the order of their ids), decides in the order of arrival, and
+writes everything with one statement. One refusal in a batch says nothing about the others.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
+
+from app import clock
+from app.db import db
+from app.ids import uuid7
+from labs.errors import HoldClosed, IdempotencyConflict, LaunchRefused
+from labs.ledger import journal, rates, refusals
+from labs.ledger.journal import Booking, Earlier, digest
+from labs.ledger.promise import Book, Denied, Granted, Want, decide, judge, longest
+from labs.models import LIVE_STATES, Account, Command, Flavor, Hold, HoldPart, HoldState, LabSession, Tranche
+
+UNUSED = timedelta(hours=1)  # after the last second that it pays for, until a hold that nobody closed is given back
+LONGEST = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Ask:
+    """So many seconds with a flavor for a person, from a budget. The same key again asks for the same answer."""
+
+    budget_id: UUID
+    person_id: UUID
+    flavor_id: UUID
+    seconds: int
+    key: str
+    expires_at: datetime | None = None
+
+    @property
+    def body(self) -> str:
+        return digest(
+            Command.RESERVE,
+            budget=self.budget_id,
+            person=self.person_id,
+            flavor=self.flavor_id,
+            seconds=self.seconds,
+        )
+
+
+class Used(NamedTuple):
+    """Under this hold, so many seconds were used since `started_at`."""
+
+    hold_id: UUID
+    seconds: int
+    started_at: datetime | None = None
+
+
+@dataclass
+class Part:
+    """What lies on a tranche, and whether what returns to it can still be spent."""
+
+    tranche_id: UUID
+    amount: int
+    used: int
+    valid_until: datetime
+
+
+# --- promise --------------------------------------------------------------------------------------------------------
+
+
+def reserve(
+    budget_id: UUID, person_id: UUID, flavor: Flavor, seconds: int, *, key: str, expires_at: datetime | None = None
+) -> Hold:
+    """Promise the most that so many seconds can cost, from this person's cap and the budget, or refuse.
+
+    Rescue is free, and open to those whose cap or budget is used up. An open hold under which nothing runs gives
+    everything back at `expires_at`.
+    Raises NotEnrolled, MemberCapExhausted, BudgetOverrun, BudgetExhausted, TrancheEndsBeforeLease,
+    IdempotencyConflict.
+    """
+    (answer,) = reserve_many([Ask(budget_id, person_id, flavor.id, seconds, key, expires_at)])
+    if isinstance(answer, LaunchRefused):
+        raise answer
+    return answer
+
+
+def reserve_many(asks: Sequence[Ask]) -> list[Hold | LaunchRefused]:
+    """Answer each in the order of arrival: with a hold, or with why not."""
+    now = clock.now()
+    db.session.flush()
+    offers = rates.offers({ask.flavor_id for ask in asks}, now)
+    paid = [ask for ask in asks if not offers[ask.flavor_id].is_rescue]
+    book = journal.lock_book(((a.budget_id, a.person_id) for a in paid), {ask.budget_id for ask in paid}, now)
+    earlier = journal.open_books([ask.key for ask in asks])
+    answers: list[Hold | LaunchRefused | None] = [None] * len(asks)
+    bookings: dict[str, Booking] = {}
+    for number, ask in enumerate(asks):
+        if ask.key in earlier or ask.key in bookings:
+            continue
+        outcome = _promise(book, ask, offers[ask.flavor_id], now)
+        if isinstance(outcome, LaunchRefused):
+            answers[number] = outcome
+        else:
+            bookings[ask.key] = outcome
+    if bookings:
+        booked = journal.book_new(list(bookings.values()))
+        made = {key: booking.hold for key, booking in bookings.items() if booking.id in booked}
+        if len(made) < len(bookings):  # a key was used for another budget at the same moment
+            earlier |= journal.open_books([key for key in bookings if key not in made])
+        for key, hold in made.items():
+            assert hold is not None
+            earlier[key] = Earlier(bookings[key].body, hold.id)
+            make_transient_to_detached(hold)
+            db.session.add(hold)
+    return [_answered(ask, answer, earlier) for ask, answer in zip(asks, answers, strict=True)]
+
+
+def extend(hold_id: UUID, seconds: int, key: str) -> Hold:
+    """Promise so many more seconds under the rate that was pinned, or refuse like `reserve`."""
+    db.session.flush()
+    hold = _locked(hold_id)
+    book = _book_of(hold)
+    body = digest(Command.EXTEND, hold=hold_id, seconds=seconds)
+    earlier = journal.open_books([key]).get(key)
+    if earlier is not None:
+        if earlier.body != body:
+            raise IdempotencyConflict(key=key)
+        return hold
+    _refuse_closed(hold)
+    outcome = decide(book, _want(hold, seconds))
+    if isinstance(outcome, Denied):
+        raise refusals.refusal(hold.budget_id, outcome)
+    booking = Booking(Command.EXTEND, key, body, hold, actor_id=hold.person_id)
+    for tranche_id, amount in outcome.parts:
+        booking.move(tranche_id, hold.budget_id, Account.AVAILABLE, Account.HELD, amount)
+    longer = timedelta(seconds=seconds)
+    _change(
+        hold,
+        amount=hold.amount + outcome.amount,
+        seconds=(hold.seconds or 0) + seconds,
+        expires_at=hold.expires_at and hold.expires_at + longer,
+    )
+    journal.book_changes([booking])
+    return hold
+
+
+def longest_extension(hold: Hold, at_most: int = LONGEST) -> int:
+    """How many more seconds could be promised at this moment."""
+    db.session.flush()
+    book = _book_of(hold)
+    return longest(lambda seconds: isinstance(judge(book, _want(hold, seconds)), Granted), at_most)
+
+
+# --- use ------------------------------------------------------------------------------------------------------------
+
+
+def post(hold_id: UUID, seconds: int, started_at: datetime | None = None) -> Hold:
+    """Record that so many seconds were used so far. Less than was posted before changes nothing."""
+    (hold,) = post_many([Used(hold_id, seconds, started_at)])
+    return hold
+
+
+def settle(hold_id: UUID, seconds: int, started_at: datetime | None = None) -> Hold:
+    """Post the last of the usage, give the rest back, close the hold. A closed hold stays as it is."""
+    (hold,) = settle_many([Used(hold_id, seconds, started_at)])
+    return hold
+
+
+def post_many(items: Iterable[tuple[UUID, int] | Used]) -> list[Hold]:
+    """Record usage under many holds; each is answered with its hold as it is then."""
+    return _use(items, Command.POST)
+
+
+def settle_many(items: Iterable[tuple[UUID, int] | Used]) -> list[Hold]:
+    """Close many holds; each is answered with its hold as it is then."""
+    return _use(items, Command.SETTLE)
+
+
+def void(hold_id: UUID) -> Hold:
+    """Give everything back: nothing ever ran. Raises HoldClosed when usage was posted before."""
+    db.session.flush()
+    hold = _locked(hold_id)
+    if hold.state is HoldState.VOIDED:
+        return hold
+    if hold.posted_seconds:
+        raise HoldClosed(hold=str(hold_id))
+    _refuse_closed(hold)
+    _give_back([hold], Command.VOID, HoldState.VOIDED)
+    return hold
+
+
+def expire_holds(limit: int = 200) -> int:
+    """Give back what was promised and never used nor closed in its time; return how many holds.
+
+    Nothing runs under them: a hold with a live session is never touched.
+    """
+    db.session.flush()
+    live = sa.select(LabSession.id).where(LabSession.hold_id == Hold.id, LabSession.state.in_(LIVE_STATES))
+    over = db.session.scalars(
+        sa.select(Hold)
+        .where(Hold.state == HoldState.OPEN, Hold.expires_at <= clock.now(), ~live.exists())
+        .order_by(Hold.id)
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True, of=Hold)
+        .execution_options(populate_existing=True)
+    ).all()
+    if over:
+        _give_back(over, Command.EXPIRE, HoldState.EXPIRED)
+    return len(over)
+
+
+# --- inside ---------------------------------------------------------------------------------------------------------
+
+
+def _promise(book: Book, ask: Ask, offer: rates.Offer, now: datetime) -> Booking | LaunchRefused:
+    want = Want(ask.budget_id, ask.person_id, offer.tariff, now, ask.seconds, is_free=offer.is_rescue)
+    outcome = decide(book, want)
+    if isinstance(outcome, Denied):
+        return refusals.refusal(ask.budget_id, outcome)
+    hold = Hold(
+        id=uuid7(),
+        created_at=now,
+        budget_id=ask.budget_id,
+        person_id=ask.person_id,
+        center_id=offer.center_id,
+        flavor_id=ask.flavor_id,
+        seconds=ask.seconds,
+        amount=outcome.amount,
+        price_micro=offer.tariff.price_micro,
+        bands=offer.bands,
+        time_zone=offer.tariff.time_zone,
+        started_at=None,
+        expires_at=ask.expires_at or now + timedelta(seconds=ask.seconds) + UNUSED,
+        posted_seconds=0,
+        posted_micro=0,
+        corrected_micro=0,
+        state=HoldState.OPEN,
+        closed_at=None,
+    )
+    booking = Booking(Command.RESERVE, ask.key, ask.body, hold, actor_id=ask.person_id)
+    for tranche_id, amount in outcome.parts:
+        booking.move(tranche_id, ask.budget_id, Account.AVAILABLE, Account.HELD, amount)
+    return booking
+
+
+def _answered(ask: Ask, answer: Hold | LaunchRefused | None, earlier: dict[str, Earlier]) -> Hold | LaunchRefused:
+    if answer is not None:
+        return answer
+    before = earlier[ask.key]
+    if before.body != ask.body or before.hold_id is None:
+        return IdempotencyConflict(key=ask.key)
+    return db.session.get_one(Hold, before.hold_id)
+
+
+def _use(items: Iterable[tuple[UUID, int] | Used], command: Command) -> list[Hold]:
+    db.session.flush()
+    asked = [Used(*item) for item in items]
+    holds = journal.lock_holds(item.hold_id for item in asked)
+    todo: dict[UUID, Used] = {}
+    for item in asked:
+        hold, known = holds[item.hold_id], todo.get(item.hold_id)
+        if hold.state is not HoldState.OPEN or (command is Command.POST and item.seconds <= hold.posted_seconds):
+            continue
+        if known is None or item.seconds > known.seconds:
+            todo[item.hold_id] = item
+    if todo:
+        _book_use([holds[hold_id] for hold_id in todo], todo, command)
+    return [holds[item.hold_id] for item in asked]
+
+
+def _book_use(holds: Sequence[Hold], used: dict[UUID, Used], command: Command) -> None:
+    now, parts = clock.now(), _lock_parts(holds)
+    bookings = []
+    for hold in holds:
+        item = used[hold.id]
+        seconds = max(item.seconds, hold.posted_seconds)
+        is_last = command is Command.SETTLE
+        key = f"settle:{hold.id.hex}" if is_last else f"post:{hold.id.hex}:{seconds}"
+        booking = Booking(command, key, digest(command, hold=hold.id, seconds=seconds), hold)
+        booking.seconds, booking.settled = seconds - hold.posted_seconds, int(is_last)
+        if hold.started_at is None:
+            _change(hold, started_at=item.started_at or hold.created_at)
+        charge(booking, hold, parts[hold.id], seconds)
+        if is_last:
+            release(booking, hold, parts[hold.id], now)
+            _change(hold, state=HoldState.SETTLED, closed_at=now)
+        bookings.append(booking)
+    journal.book_changes(bookings)
+
+
+def charge(booking: Booking, hold: Hold, parts: Sequence[Part], seconds: int) -> None:
+    """Turn held credits into used ones; what exceeds the hold is an overrun, recorded and never hidden."""
+    cost = max(hold.posted_micro, hold.tariff.cost(hold.started_at, seconds))
+    rest = cost - hold.posted_micro
+    for part in parts:
+        taken = min(rest, part.amount - part.used)
+        if taken:
+            part.used += taken
+            rest -= taken
+            booking.add(Account.HELD, -taken, hold.budget_id, tranche_id=part.tranche_id)
+            booking.add(Account.USED, taken, hold.budget_id, tranche_id=part.tranche_id, center_id=hold.center_id)
+    booking.add(Account.OVERRUN, -rest, hold.budget_id)
+    booking.add(Account.USED, rest, hold.budget_id, center_id=hold.center_id)
+    _change(hold, posted_seconds=seconds, posted_micro=cost)
+
+
+def release(booking: Booking, hold: Hold, parts: Sequence[Part], now: datetime) -> None:
+    """Give back what the hold did not use: to its tranche, or to nobody where the tranche has expired meanwhile."""
+    for part in parts:
+        target = Account.AVAILABLE if part.valid_until > now else Account.EXPIRED
+        booking.move(part.tranche_id, hold.budget_id, Account.HELD, target, part.amount - part.used)
+
+
+def _give_back(holds: Sequence[Hold], command: Command, state: HoldState) -> None:
+    now, parts = clock.now(), _lock_parts(holds)
+    bookings = []
+    for hold in holds:
+        booking = Booking(command, f"{command}:{hold.id.hex}", digest(command, hold=hold.id), hold)
+        release(booking, hold, parts[hold.id], now)
+        _change(hold, state=state, closed_at=now)
+        bookings.append(booking)
+    journal.book_changes(bookings)
+
+
+def _lock_parts(holds: Sequence[Hold]) -> dict[UUID, list[Part]]:
+    """Lock caps and purses of these holds, and the books; say on which tranches they lie, the first to expire first."""
+    journal.lock_caps((hold.budget_id, hold.person_id) for hold in holds)
+    journal.lock_purses(hold.budget_id for hold in holds)
+    journal.open_books([])
+    parts: dict[UUID, list[Part]] = {hold.id: [] for hold in holds}
+    found = db.session.execute(
+        sa.select(HoldPart.hold_id, HoldPart.tranche_id, HoldPart.amount, HoldPart.used, Tranche.valid_until)
+        .join(Tranche, Tranche.id == HoldPart.tranche_id)
+        .where(HoldPart.hold_id.in_(parts))
+        .order_by(HoldPart.hold_id, Tranche.valid_until, Tranche.id)
+    )
+    for hold_id, tranche_id, amount, used, valid_until in found:
+        parts[hold_id].append(Part(tranche_id, amount, used, valid_until))
+    return parts
+
+
+def _book_of(hold: Hold) -> Book:
+    return journal.lock_book([(hold.budget_id, hold.person_id)], [hold.budget_id], clock.now())
+
+
+def _want(hold: Hold, seconds: int) -> Want:
+    flavor = db.session.get(Flavor, hold.flavor_id) if hold.flavor_id else None
+    return Want(
+        hold.budget_id,
+        hold.person_id,
+        hold.tariff,
+        clock.now(),
+        seconds,
+        is_free=flavor is not None and flavor.is_rescue,
+        promised_seconds=hold.seconds or hold.posted_seconds,
+        promised_micro=hold.amount,
+        started_at=hold.started_at or hold.created_at,
+    )
+
+
+def _refuse_closed(hold: Hold) -> None:
+    if hold.state is not HoldState.OPEN:
+        raise HoldClosed(hold=str(hold.id))
+
+
+def _locked(hold_id: UUID) -> Hold:
+    return journal.lock_holds([hold_id])[hold_id]
+
+
+def _change(hold: Hold, **values: object) -> None:
+    """Set fields of a hold that the journal writes: the session must not write them a second time."""
+    for name, value in values.items():
+        set_committed_value(hold, name, value)

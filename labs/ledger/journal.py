@@ -1,0 +1,316 @@
+"""The one place that writes the books: locks in a fixed order, and one statement for everything that a batch books.
+
+A booking is one command with its lines. The balances that we cache (caps, purses, tranches, parts of holds, usage by
+day) are changed by exactly what its lines say, in the statement that adds them: `_BOOK` is the definition of each.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from app import clock
+from app.db import db
+from app.ids import uuid7
+from app.locale import DEFAULT_ZONE
+from labs.errors import IdempotencyConflict
+from labs.ledger.promise import Balance, Book, Cap, Credits
+from labs.models import Account, Command, Hold
+
+BOOKS = 7_021_002  # key of the advisory lock: shared by who books, alone for who closes a period
+
+
+@dataclass(frozen=True)
+class Line:
+    """One entry to be: signed amount on an account."""
+
+    account: Account
+    amount: int
+    budget_id: UUID | None = None
+    tranche_id: UUID | None = None
+    center_id: UUID | None = None
+
+
+@dataclass
+class Booking:
+    """One command: what it is called, what it was asked, and the lines that it adds."""
+
+    command: Command
+    key: str
+    body: str
+    hold: Hold | None = None
+    actor_id: UUID | None = None
+    reason: str | None = None
+    seconds: int = 0  # used since the last posting
+    settled: int = 0
+    lines: list[Line] = field(default_factory=list)
+    id: UUID = field(default_factory=uuid7)
+
+    def add(self, account: Account, amount: int, budget_id: UUID | None = None, **where: UUID | None) -> None:
+        if amount:
+            self.lines.append(Line(account, amount, budget_id, **where))
+
+    def move(self, tranche_id: UUID, budget_id: UUID, source: Account, target: Account, amount: int) -> None:
+        """From one account of a budget to another, on the same tranche."""
+        self.add(source, -amount, budget_id, tranche_id=tranche_id)
+        self.add(target, amount, budget_id, tranche_id=tranche_id)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What was done under a key."""
+
+    body: str
+    hold_id: UUID | None
+
+
+def digest(command: Command, **body: object) -> str:
+    """What tells a replay from another command under the same key."""
+    return hashlib.sha256(json.dumps([command, body], default=str, sort_keys=True).encode()).hexdigest()
+
+
+# --- locks: holds, caps, purses, books; each in the order of its ids -----------------------------------------------
+
+
+def lock_holds(hold_ids: Iterable[UUID]) -> dict[UUID, Hold]:
+    """The holds; nobody else changes them until the transaction ends."""
+    found = db.session.scalars(
+        sa.select(Hold)
+        .where(Hold.id.in_(set(hold_ids)))
+        .order_by(Hold.id)
+        .with_for_update(key_share=True, of=Hold)
+        .execution_options(populate_existing=True)
+    )
+    return {hold.id: hold for hold in found}
+
+
+_CAPS = sa.text(
+    """
+    SELECT c.budget_id, c.person_id, c.cap_micro, c.held, c.used, c.is_open
+    FROM unnest(CAST(:budgets AS uuid[]), CAST(:persons AS uuid[])) AS asked(budget_id, person_id)
+    JOIN member_cap c USING (budget_id, person_id)
+    ORDER BY c.budget_id, c.person_id FOR NO KEY UPDATE OF c
+    """
+)
+_PURSES = sa.text(
+    """
+    SELECT budget_id, available, held, used, expired, overrun FROM purse
+    WHERE budget_id = ANY(CAST(:budgets AS uuid[])) ORDER BY budget_id FOR NO KEY UPDATE
+    """
+)
+_TRANCHES = sa.text(
+    """
+    SELECT budget_id, id, remaining, valid_from, valid_until FROM tranche
+    WHERE budget_id = ANY(CAST(:budgets AS uuid[])) AND remaining > 0 AND valid_until > CAST(:now AS timestamptz)
+    """
+)
+_EARLIER = sa.text(
+    """
+    SELECT t.key, t.body_sha256, t.hold_id FROM (SELECT pg_advisory_xact_lock_shared(:books)) AS open_books
+    LEFT JOIN ledger_transaction t ON t.key = ANY(CAST(:keys AS text[]))
+    """
+)
+
+
+def lock_caps(members: Iterable[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Cap]:
+    pairs = sorted(set(members))
+    if not pairs:
+        return {}
+    asked = {"budgets": [budget_id for budget_id, _ in pairs], "persons": [person_id for _, person_id in pairs]}
+    return {(row[0], row[1]): Cap(*row[2:]) for row in db.session.execute(_CAPS, asked)}
+
+
+def lock_purses(budget_ids: Iterable[UUID]) -> dict[UUID, Balance]:
+    """The purses. Whoever has one has its budget's tranches too: nobody changes those without it."""
+    asked = sorted(set(budget_ids))
+    if not asked:
+        return {}
+    return {row[0]: Balance(*row[1:]) for row in db.session.execute(_PURSES, {"budgets": asked})}
+
+
+def tranches(budget_ids: Iterable[UUID], now: datetime) -> dict[UUID, list[Credits]]:
+    """What is left of the tranches of budgets whose purses are locked, and not over yet."""
+    asked = sorted(set(budget_ids))
+    found: dict[UUID, list[Credits]] = {budget_id: [] for budget_id in asked}
+    if asked:
+        for budget_id, *values in db.session.execute(_TRANCHES, {"budgets": asked, "now": now}):
+            found[budget_id].append(Credits(*values))
+    return found
+
+
+def lock_book(members: Iterable[tuple[UUID, UUID]], budget_ids: Iterable[UUID], now: datetime) -> Book:
+    """Every balance that promises to these members of these budgets are decided on."""
+    caps = lock_caps(members)
+    purses = lock_purses(budget_ids)
+    return Book(caps, purses, tranches(purses, now))
+
+
+def open_books(keys: Sequence[str]) -> dict[str, Earlier]:
+    """Keep periods from being closed until the transaction ends, and say what was done under these keys before.
+
+    Comes after the locks on balances: whoever sent the same command a moment ago has committed by then.
+    """
+    rows = db.session.execute(_EARLIER, {"books": BOOKS, "keys": list(keys)})
+    return {key: Earlier(body, hold_id) for key, body, hold_id in rows if key is not None}
+
+
+def lock_books() -> None:
+    """Keep everybody from booking until the transaction ends: for closing a period."""
+    db.session.execute(sa.select(sa.func.pg_advisory_xact_lock(BOOKS)))
+
+
+# --- the statement --------------------------------------------------------------------------------------------------
+
+# Everything comes as three lists in JSON, so that there is one plan for batches of every size. A clock that jumped back
+# must not write into a closed period: such a command is dated at the end of the last one.
+_BOOK = """
+WITH asked AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:commands AS jsonb)) AS c(
+        id uuid, key text, command text, body text, hold_id uuid, budget_id uuid, person_id uuid, flavor_id uuid,
+        actor_id uuid, reason text, seconds bigint, settled int)
+), booked AS (
+    INSERT INTO ledger_transaction (id, created_at, key, command, body_sha256, hold_id, actor_id, reason)
+    SELECT id, greatest(CAST(:now AS timestamptz), (SELECT max(ends_at) FROM ledger_period)),
+        key, command, body, hold_id, actor_id, reason
+    FROM asked
+    ON CONFLICT (key) DO NOTHING
+    RETURNING id, created_at
+), commands AS (
+    SELECT asked.*, (booked.created_at AT TIME ZONE :zone)::date AS day FROM asked JOIN booked USING (id)
+), lines AS (
+    SELECT l.*, c.command, c.hold_id, c.person_id, c.flavor_id, c.day
+    FROM ROWS FROM (jsonb_to_recordset(CAST(:lines AS jsonb)) AS (
+        id uuid, account text, budget_id uuid, tranche_id uuid, center_id uuid, amount bigint)
+    ) WITH ORDINALITY AS l(id, account, budget_id, tranche_id, center_id, amount, number)
+    JOIN commands c USING (id)
+), entries AS (
+    INSERT INTO ledger_entry (transaction_id, account, budget_id, tranche_id, center_id, amount)
+    SELECT id, account, budget_id, tranche_id, center_id, amount FROM lines ORDER BY number
+), caps AS (
+    UPDATE member_cap c SET held = c.held + d.held, used = c.used + d.used
+    FROM (
+        SELECT budget_id, person_id, coalesce(sum(amount) FILTER (WHERE account = 'held'), 0) AS held,
+            coalesce(sum(amount) FILTER (WHERE account = 'used'), 0) AS used
+        FROM lines WHERE account IN ('held', 'used') GROUP BY budget_id, person_id
+    ) d
+    WHERE c.budget_id = d.budget_id AND c.person_id = d.person_id
+), purses AS (
+    UPDATE purse p SET available = p.available + d.available, held = p.held + d.held, used = p.used + d.used,
+        expired = p.expired + d.expired, overrun = p.overrun - d.overrun
+    FROM (
+        SELECT budget_id, coalesce(sum(amount) FILTER (WHERE account = 'available'), 0) AS available,
+            coalesce(sum(amount) FILTER (WHERE account = 'held'), 0) AS held,
+            coalesce(sum(amount) FILTER (WHERE account = 'used'), 0) AS used,
+            coalesce(sum(amount) FILTER (WHERE account = 'expired'), 0) AS expired,
+            coalesce(sum(amount) FILTER (WHERE account = 'overrun'), 0) AS overrun
+        FROM lines WHERE budget_id IS NOT NULL GROUP BY budget_id
+    ) d
+    WHERE p.budget_id = d.budget_id
+), tranches AS (
+    UPDATE tranche t SET remaining = t.remaining + d.amount
+    FROM (SELECT tranche_id, sum(amount) AS amount FROM lines WHERE account = 'available' GROUP BY tranche_id) d
+    WHERE t.id = d.tranche_id
+), parts AS (
+    INSERT INTO hold_part AS p (hold_id, tranche_id, position, amount, used)
+    SELECT l.hold_id, l.tranche_id,
+        (SELECT count(*) FROM hold_part o WHERE o.hold_id = l.hold_id)
+            + row_number() OVER (PARTITION BY l.hold_id ORDER BY l.number) - 1,
+        l.amount, 0
+    FROM lines l WHERE l.command IN ('reserve', 'extend') AND l.account = 'held'
+    ON CONFLICT (hold_id, tranche_id) DO UPDATE SET amount = p.amount + excluded.amount
+), spent AS (
+    UPDATE hold_part p SET used = p.used + l.amount
+    FROM lines l
+    WHERE l.command IN ('post', 'settle') AND l.account = 'used' AND l.tranche_id IS NOT NULL
+        AND p.hold_id = l.hold_id AND p.tranche_id = l.tranche_id
+), days AS (
+    INSERT INTO usage_day AS u (budget_id, day, person_id, flavor_id, micro, seconds, sessions)
+    SELECT c.budget_id, c.day, c.person_id, c.flavor_id, sum(coalesce(l.micro, 0)), sum(c.seconds), sum(c.settled)
+    FROM commands c
+    LEFT JOIN (SELECT id, sum(amount) AS micro FROM lines WHERE account = 'used' GROUP BY id) l USING (id)
+    WHERE c.flavor_id IS NOT NULL AND (l.micro IS NOT NULL OR c.seconds > 0 OR c.settled > 0)
+    GROUP BY 1, 2, 3, 4
+    ON CONFLICT (budget_id, day, person_id, flavor_id) DO UPDATE
+        SET micro = u.micro + excluded.micro, seconds = u.seconds + excluded.seconds,
+            sessions = u.sessions + excluded.sessions
+)"""
+_HOLDS = """jsonb_to_recordset(CAST(:holds AS jsonb)) AS h(
+        id uuid, created_at timestamptz, budget_id uuid, person_id uuid, center_id uuid, flavor_id uuid, seconds int,
+        amount bigint, price_micro bigint, bands jsonb, time_zone text, started_at timestamptz, expires_at timestamptz,
+        posted_seconds int, posted_micro bigint, corrected_micro bigint, state text, closed_at timestamptz)"""
+_PINNED = ("id", "created_at", "budget_id", "person_id", "center_id", "flavor_id", "price_micro", "bands", "time_zone")
+_MOVING = (
+    *("seconds", "amount", "started_at", "expires_at", "posted_seconds", "posted_micro", "corrected_micro"),
+    *("state", "closed_at"),
+)
+_MADE = f""", made AS (
+    INSERT INTO hold ({", ".join(_PINNED + _MOVING)})
+    SELECT {", ".join(f"h.{name}" for name in _PINNED + _MOVING)} FROM {_HOLDS} JOIN commands c ON c.hold_id = h.id
+)"""  # noqa: S608 - only our own column names
+_CHANGED = f""", changed AS (
+    UPDATE hold SET {", ".join(f"{name} = h.{name}" for name in _MOVING)} FROM {_HOLDS} WHERE hold.id = h.id
+)"""  # noqa: S608 - only our own column names
+_ANSWER = " SELECT id FROM booked"
+_BOOK_ONLY = sa.text(_BOOK + _ANSWER)
+_BOOK_NEW = sa.text(_BOOK + _MADE + _ANSWER)
+_BOOK_CHANGES = sa.text(_BOOK + _CHANGED + _ANSWER)
+
+
+def book(*bookings: Booking) -> None:
+    """Add the lines of commands that concern no hold."""
+    _all_booked(bookings, _execute(_BOOK_ONLY, bookings))
+
+
+def book_new(bookings: Sequence[Booking]) -> set[UUID]:
+    """Add holds with their lines; return the ids of the bookings that were made.
+
+    One is not made where somebody else has used its key meanwhile, and then nothing of it is written.
+    """
+    return _execute(_BOOK_NEW, bookings)
+
+
+def book_changes(bookings: Sequence[Booking]) -> None:
+    """Add lines that concern holds, and write those down as they are now; each hold in one booking at the most."""
+    _all_booked(bookings, _execute(_BOOK_CHANGES, bookings))
+
+
+def _execute(statement: sa.TextClause, bookings: Sequence[Booking]) -> set[UUID]:
+    for booking in bookings:
+        if sum(line.amount for line in booking.lines):
+            raise AssertionError(f"unbalanced {booking.command}: {booking.lines}")
+    rows = {
+        "commands": [_command(booking) for booking in bookings],
+        "lines": [_line(booking.id, line) for booking in bookings for line in booking.lines],
+    }
+    if statement is not _BOOK_ONLY:
+        rows["holds"] = [_hold(booking.hold) for booking in bookings if booking.hold is not None]
+    values = {name: json.dumps(items, default=str) for name, items in rows.items()}
+    return set(db.session.scalars(statement, values | {"now": clock.now(), "zone": DEFAULT_ZONE}))
+
+
+def _command(booking: Booking) -> dict[str, Any]:
+    names = ("id", "key", "command", "body", "actor_id", "reason", "seconds", "settled")
+    row = {name: getattr(booking, name) for name in names}
+    if booking.hold is not None:
+        row |= {name: getattr(booking.hold, name) for name in ("budget_id", "person_id", "flavor_id")}
+        row["hold_id"] = booking.hold.id
+    return row
+
+
+def _line(booking_id: UUID, line: Line) -> dict[str, Any]:
+    return {"id": booking_id, **vars(line)}
+
+
+def _hold(hold: Hold) -> dict[str, Any]:
+    return {name: getattr(hold, name) for name in _PINNED + _MOVING}
+
+
+def _all_booked(bookings: Sequence[Booking], booked: set[UUID]) -> None:
+    for booking in bookings:
+        if booking.id not in booked:  # somebody else has used the key for something else, just now
+            raise IdempotencyConflict(key=booking.key)
