@@ -281,6 +281,41 @@ class StatementFaulty(Conflict):
     advice = _("Run `chancai ledger audit`: it names the balance that differs. Nothing was closed.")
 
 
+class LabIsEnding(LaunchRefused):
+    code = "lab-is-ending"
+    title = _("This lab is ending already")
+    advice = _("Your files stay: start it again from the course.")
+    reason = "SESSION_ENDING"
+
+
+class KeepAliveSpent(LaunchRefused):
+    code = "keep-alive-spent"
+    title = _("This lab was kept running as often as it can be")
+    advice = _("Run a cell: a lab in which something runs goes on to the end of its time.")
+    reason = "KEEP_ALIVE_SPENT"
+
+
+class NothingToRescue(LaunchRefused):
+    code = "nothing-to-rescue"
+    title = _("You have no files at this computing center")
+    advice = _("Files come to be with your first lab there: launch one from a course.")
+    reason = "NO_FILES"
+
+
+class NoRescue(LaunchRefused):
+    code = "no-rescue"
+    title = _("This computing center has no way to open files only")
+    advice = _("Launch a lab from a course: your files are in it. If you cannot, ask the people who run the center.")
+    reason = "NO_RESCUE_FLAVOR"
+    kind = RefusalClass.OPERATOR
+
+
+class LookNotGranted(Conflict):
+    code = "look-not-granted"
+    title = _("You may not look into this lab now")
+    advice = _("Its person must say yes first, and can take that back at any time. Ask on the page of the lab.")
+
+
 class UnknownCenter(NotFound):
     code = "unknown-center"
     title = _("There is no such computing center")

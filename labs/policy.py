@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from app.access import Actor
-from labs.models import Budget, ComputeRequest, LabSession, RequestKind
+from labs.models import Budget, ComputeRequest, LabSession, RequestKind, SessionView
 
 DECIDED_BY_OPERATORS = frozenset({RequestKind.GRANT, RequestKind.EXTENSION, RequestKind.CORRECTION})
 
@@ -50,6 +50,30 @@ def may_see_session(actor: Actor, session: LabSession, *, manages: bool) -> bool
 
 def may_stop_session(actor: Actor, session: LabSession, *, manages: bool) -> bool:
     return may_see_session(actor, session, manages=manages)
+
+
+def may_extend_session(actor: Actor, session: LabSession, *, manages: bool) -> bool:
+    """Its person, who looks after the budget that pays, and operators."""
+    return may_see_session(actor, session, manages=manages)
+
+
+def may_keep_running(actor: Actor, session: LabSession) -> bool:
+    """Only its person says that a lab in which nothing runs is needed all the same."""
+    return actor.person_id == session.person_id
+
+
+def may_ask_to_look(actor: Actor, session: LabSession, *, appointed: bool) -> bool:
+    """Who teaches with the budget may ask; nobody who only pays or operates."""
+    return appointed and actor.person_id != session.person_id
+
+
+def may_answer_look(actor: Actor, session: LabSession) -> bool:
+    """Whose lab it is, and nobody else."""
+    return actor.person_id == session.person_id
+
+
+def may_end_look(actor: Actor, view: SessionView, session: LabSession) -> bool:
+    return actor.person_id in (view.viewer_id, session.person_id)
 
 
 def may_open_session(actor: Actor, session: LabSession) -> bool:

@@ -1,5 +1,14 @@
 """The labs API."""
 
-from labs.api import budget_tree, budgets, centers, requests, sessions
+from labs.api import budget_tree, budgets, centers, life, requests, sessions
 
-BLUEPRINTS = (sessions.blp, centers.blp, budgets.blp, budget_tree.blp, requests.blp)
+BLUEPRINTS = (
+    sessions.blp,
+    life.sessions_blp,
+    life.looks_blp,
+    life.files_blp,
+    centers.blp,
+    budgets.blp,
+    budget_tree.blp,
+    requests.blp,
+)

@@ -5,9 +5,11 @@ from datetime import timedelta
 from app.jobs import Job
 from labs.jobs.closing import close_months
 from labs.jobs.following import follow_sessions
+from labs.jobs.idle import stop_idle
 from labs.jobs.leases import end_leases, expire_credits, post_usage
 from labs.jobs.rates import apply_rates
 from labs.jobs.reconciling import reconcile_centers
+from labs.jobs.sharing import share_labs
 from labs.jobs.starting import start_sessions
 
 JOBS = [
@@ -15,6 +17,8 @@ JOBS = [
     Job(follow_sessions, every=timedelta(milliseconds=400)),
     Job(reconcile_centers, every=timedelta(seconds=10)),
     Job(end_leases, every=timedelta(seconds=5)),
+    Job(share_labs, every=timedelta(seconds=5)),
+    Job(stop_idle, every=timedelta(seconds=30)),
     Job(post_usage, every=timedelta(seconds=60)),
     Job(expire_credits, every=timedelta(minutes=10)),
     Job(apply_rates, every=timedelta(seconds=30)),

@@ -15,6 +15,7 @@ from app.paging import page_of
 from labs import policy, queries
 from labs.errors import CenterUnreachable, LabNotReady
 from labs.models import LabSession, SessionState
+from labs.pages import running
 from labs.pages.blueprint import blp
 from labs.services import sessions
 
@@ -45,6 +46,8 @@ def index() -> str:
         live=queries.live_sessions_of(person_id),
         pager=page_of(queries.ended_sessions_of(person_id)),
         shares=queries.caps_of_person(person_id),
+        storage=queries.storage_of(person_id),
+        looks=page_of(queries.views_into_labs_of(person_id), size=10).items,
         now=clock.now(),
     )
 
@@ -75,7 +78,7 @@ def open_lab(session_id: UUID) -> ResponseReturnValue:
     require(policy.may_open_session(actor, session))
     if session.state is not SessionState.RUNNING:
         raise LabNotReady(state=session.state)
-    return redirect(_lab_url(session))
+    return redirect(lab_url(session))
 
 
 @blp.post("/labs/<uuid:session_id>/stop")
@@ -83,6 +86,11 @@ def open_lab(session_id: UUID) -> ResponseReturnValue:
 def stop(session_id: UUID) -> ResponseReturnValue:
     with transaction():
         sessions.stop(current_actor(), session_id)
+    return answered(session_id)
+
+
+def answered(session_id: UUID) -> ResponseReturnValue:
+    """What changed, for htmx; the whole page for browsers without it."""
     if "HX-Request" in request.headers:
         return render_template("labs/_status.html", **_view(session_id))
     return redirect(url_for(".show", session_id=session_id), 303)
@@ -102,6 +110,7 @@ def _view(session_id: UUID) -> dict[str, Any]:
         "cost": session.cost_so_far(now),
         "now": now,
         "enter": "enter" in request.args,
+        **running.part(actor, session),
         "moves": session.state in (SessionState.RESERVED, SessionState.STARTING, SessionState.STOPPING),
     }
 
@@ -117,7 +126,8 @@ def _card(session: LabSession) -> dict[str, object]:
     }
 
 
-def _lab_url(session: LabSession) -> str:
+def lab_url(session: LabSession) -> str:
+    """Where the lab is, on its own host."""
     settings: Settings = current_app.extensions["settings"]
     public = next((hub.public_url for hub in settings.hubs if hub.center == session.center.slug), None)
     if public is None:

@@ -20,6 +20,7 @@ from labs.queries.budgets import (
     cap,
     caps_of,
     caps_of_person,
+    is_appointed,
     looked_after_by,
     manages,
     partner_budgets,
@@ -73,6 +74,8 @@ from labs.queries.statements import (
     transactions_in,
     with_a_budget,
 )
+from labs.queries.storage import Storage, last_session_at, rescue_flavor, storage_of
+from labs.queries.views import open_view, views_into_labs_of, views_of_person, views_of_session
 
 __all__ = [
     "GRACE_SECONDS",
@@ -85,6 +88,7 @@ __all__ = [
     "Offer",
     "Outline",
     "RequestFilter",
+    "Storage",
     "Sums",
     "TreeFilter",
     "Usage",
@@ -112,7 +116,9 @@ __all__ = [
     "first_month",
     "flavor",
     "flavors_of",
+    "is_appointed",
     "last_closed",
+    "last_session_at",
     "last_statement",
     "launch_panel",
     "live_count_by_center",
@@ -124,6 +130,7 @@ __all__ = [
     "narrowed",
     "next_to_close",
     "open_requests_of",
+    "open_view",
     "outlines",
     "partner_budgets",
     "partner_of",
@@ -134,6 +141,7 @@ __all__ = [
     "requests_of_budget",
     "requests_seen_by",
     "requests_to_decide",
+    "rescue_flavor",
     "rows",
     "session",
     "sessions_of_budget",
@@ -143,6 +151,7 @@ __all__ = [
     "statement_of",
     "statements_by_partner",
     "statuses",
+    "storage_of",
     "template",
     "time_left",
     "tranche",
@@ -150,6 +159,9 @@ __all__ = [
     "transactions_in",
     "tree_seen_by",
     "usage_of_people",
+    "views_into_labs_of",
+    "views_of_person",
+    "views_of_session",
     "visible_budget",
     "visible_request",
     "with_a_budget",

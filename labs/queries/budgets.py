@@ -43,6 +43,11 @@ def manages(actor: Actor, budget_id: UUID) -> bool:
     return db.session.scalar(select(Budget.id).where(Budget.id == budget_id, looked_after_by(actor))) is not None
 
 
+def is_appointed(actor: Actor, budget_id: UUID) -> bool:
+    """Whether the actor was appointed to the budget: teaches or assists in the run, say."""
+    return actor.person_id is not None and db.session.get(BudgetManager, (budget_id, actor.person_id)) is not None
+
+
 def budgets_seen_by(actor: Actor) -> Select[Budget]:
     statement = select(Budget).order_by(Budget.partner_id, Budget.kind, Budget.id)
     if actor.may_operate:

@@ -23,9 +23,15 @@ class SessionSchema(ma.Schema):
     flavor = fields.String(attribute="flavor.slug")
     budget_id = fields.UUID()
     lease_minutes = fields.Integer()
+    extended_minutes = fields.Integer(metadata={"description": "of `lease_minutes`, those that were given later"})
     requested_at = fields.AwareDateTime(attribute="created_at")
     ready_at = fields.AwareDateTime(allow_none=True)
     lease_ends_at = fields.AwareDateTime(allow_none=True)
+    idle_stops_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when it is stopped for being idle, unless something runs"}
+    )
+    keep_alive_until = fields.AwareDateTime(allow_none=True)
+    keep_alives = fields.Integer(metadata={"description": "how often it was kept running"})
     ended_at = fields.AwareDateTime(allow_none=True)
     stop_reason = fields.String(allow_none=True)
     failure = fields.String(allow_none=True)

@@ -15,7 +15,7 @@ from accounts.models import IdentityProvider, PasswordReset, SecondFactor, finge
 from accounts.models_life import Erasure
 from app import clock
 from app.db import db
-from labs.models import Budget
+from labs.models import Budget, SessionView, ViewState
 from tests.architecture.world import ISSUER, PASSWORD, World
 
 HUB = "http://labs.test/hub/oauth_callback"
@@ -31,6 +31,7 @@ class Example:
     form: dict[str, Any] | None = None
     body: bytes | None = None
     query: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     session: dict[str, Any] = field(default_factory=dict)  # of the browser, beside the sign-in
     ids: dict[str, Any] = field(default_factory=dict)  # in the address of this route, instead of the usual ones
     arrange: Callable[[], None] | None = None  # done before, and undone with the request
@@ -235,6 +236,17 @@ def _of_labs(world: World) -> dict[str, Example]:
     return {
         "POST /labs/<session_id>/stop": NOTHING,
         "POST /api/v1/lab-sessions/<session_id>/stop": NOTHING,
+        "POST /labs/<session_id>/keep-alive": Example(form={"minutes": "60"}),
+        "POST /api/v1/lab-sessions/<session_id>/keep-alive": Example(json={}),
+        "POST /labs/<session_id>/looks": Example(form={"reason": "walk"}),
+        "POST /api/v1/lab-sessions/<session_id>/looks": Example(json={"reason": "walk"}),
+        "POST /labs/<session_id>/look": Example(arrange=_let_in),
+        "POST /labs/looks/<look_id>/answer": Example(form={"answer": "yes"}),
+        "POST /api/v1/lab-looks/<look_id>/answer": Example(json={"yes": True}),
+        "POST /labs/looks/<look_id>/end": NOTHING,
+        "POST /api/v1/lab-looks/<look_id>/end": NOTHING,
+        "POST /labs/files": Example(form={"center": "embedded"}),
+        "POST /api/v1/centers/<slug>/files": Example(ids=center),
         "POST /internal/admission": Example(json=hub),
         "POST /internal/ended": Example(json=hub),
         "POST /internal/labs": Example(json={"center": "embedded", "labs": []}),
@@ -265,6 +277,12 @@ def _of_labs(world: World) -> dict[str, Example]:
         "POST /operations/centers/<slug>/state": Example(form={"state": "draining"}, ids=center),
         "PATCH /api/v1/centers/<slug>": Example(json={"state": "draining"}, ids=center),
     }
+
+
+def _let_in() -> None:
+    """The student said yes, and the hub knows."""
+    db.session.execute(sa.update(SessionView).values(state=ViewState.GRANTED, shared_at=clock.now()))
+    db.session.commit()
 
 
 def _of_courses(world: World) -> dict[str, Example]:

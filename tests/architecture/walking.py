@@ -125,7 +125,7 @@ class Walk:
                 response = self._browser.open(
                     path,
                     method=route.method,
-                    headers={"Accept-Language": "en", **headers},
+                    headers={"Accept-Language": "en", **sent.headers, **headers},
                     json=sent.json,
                     data=sent.form if sent.body is None else sent.body,
                     query_string=sent.query,

@@ -26,7 +26,7 @@ from accounts.models_partners import Agreement
 from accounts.services import contacts, invitations, logo, merging, notices, service_tokens, signing_in
 from accounts.services.tokens import SCOPES
 from app import clock
-from app.access import MemberRole, PlatformRole
+from app.access import SYSTEM, MemberRole, PlatformRole
 from app.access_matrix import Walker
 from app.db import db, transaction
 from app.jobs import run_job
@@ -34,7 +34,7 @@ from courses import queries as course_queries
 from courses.models import TeachingRole
 from courses.services import enrollment, runs
 from labs.models import RequestKind
-from labs.services import orders, requests, sessions
+from labs.services import orders, requests, rescue, sessions, views
 from tests.courses.conftest import School
 from tests.fakes import FakeHub
 from tests.make import Make, as_actor
@@ -207,6 +207,8 @@ class World:
             merged_id=self.make.person().id,
             reason="walk",
         )
+        rescue.offer(SYSTEM, self.school.flavor.center, cores=1, memory_mb=512)
+        self.look = views.ask(self.school.as_teacher, self.session_id, "walk")
         self.spare = self.make.member(self.home, email="spare@home.example")
 
     def _service_token(self, walker: Walker, partner_id: UUID | None) -> UUID:
@@ -223,6 +225,7 @@ class World:
             "run_id": self.run.id,
             "unit_id": self._text_unit(),
             "session_id": self.session_id,
+            "look_id": self.look.id,
             "budget_id": self.run.budget_id,
             "person_id": self.student.id,
             "request_id": self.request_id,

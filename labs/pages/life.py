@@ -1,0 +1,69 @@
+"""What people press while a lab runs: more time, keep running, let somebody look inside; and one's files."""
+
+from uuid import UUID
+
+from flask import redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.access import current_actor, signed_in
+from app.db import transaction
+from labs.pages import labs
+from labs.pages.blueprint import blp
+from labs.services import idle, rescue, views
+
+
+@blp.post("/labs/<uuid:session_id>/keep-alive")
+@signed_in
+def keep_alive(session_id: UUID) -> ResponseReturnValue:
+    """Do not take my lab for idle."""
+    minutes = request.form.get("minutes", idle.LONGEST_KEEP_ALIVE, type=int)
+    with transaction():
+        idle.keep_running(current_actor(), session_id, minutes)
+    return labs.answered(session_id)
+
+
+@blp.post("/labs/<uuid:session_id>/looks")
+@signed_in
+def ask_to_look(session_id: UUID) -> ResponseReturnValue:
+    """Ask the lab's person to be let in."""
+    with transaction():
+        views.ask(current_actor(), session_id, request.form.get("reason", ""))
+    return redirect(url_for(".show", session_id=session_id), 303)
+
+
+@blp.post("/labs/looks/<uuid:look_id>/answer")
+@signed_in
+def answer_look(look_id: UUID) -> ResponseReturnValue:
+    """Yes, or no."""
+    with transaction():
+        view = views.answer(current_actor(), look_id, yes=request.form.get("answer") == "yes")
+        session_id = view.session_id
+    return labs.answered(session_id)
+
+
+@blp.post("/labs/looks/<uuid:look_id>/end")
+@signed_in
+def end_look(look_id: UUID) -> ResponseReturnValue:
+    """Take it back, or be done with it."""
+    with transaction():
+        session_id = views.end(current_actor(), look_id).session_id
+    return labs.answered(session_id)
+
+
+@blp.post("/labs/<uuid:session_id>/look")
+@signed_in
+def look(session_id: UUID) -> ResponseReturnValue:
+    """Go inside somebody's lab, who said yes. What can be changed there is nothing."""
+    with transaction():
+        session = views.enter(current_actor(), session_id)
+        url = labs.lab_url(session)
+    return redirect(url, 303)
+
+
+@blp.post("/labs/files")
+@signed_in
+def open_files() -> ResponseReturnValue:
+    """My files at a center, whatever my budgets say."""
+    with transaction():
+        session_id = rescue.open_files(current_actor(), request.form.get("center", "")).id
+    return redirect(url_for(".show", session_id=session_id, enter=1), 303)
