@@ -75,7 +75,7 @@ from labs.queries.statements import (
     with_a_budget,
 )
 from labs.queries.storage import Storage, last_session_at, rescue_flavor, storage_of
-from labs.queries.views import open_view, views_into_labs_of, views_of_person, views_of_session
+from labs.queries.views import open_view, views_into_labs_of, views_of_person, views_of_session, visible_view
 
 __all__ = [
     "GRACE_SECONDS",
@@ -164,5 +164,6 @@ __all__ = [
     "views_of_session",
     "visible_budget",
     "visible_request",
+    "visible_view",
     "with_a_budget",
 ]

@@ -5,8 +5,11 @@ from uuid import UUID
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import joinedload
 
+from app.access import Actor
 from app.db import db
+from app.errors import NotFound
 from labs.models import LabSession, SessionView, ViewState
+from labs.queries.sessions import sessions_seen_by
 
 OPEN_VIEWS = (ViewState.ASKED, ViewState.GRANTED)
 
@@ -25,6 +28,15 @@ def views_into_labs_of(person_id: UUID) -> Select[SessionView]:
 def views_of_person(person_id: UUID) -> Select[SessionView]:
     """Looks into this person's labs, and theirs into those of others."""
     return _with_session().where(or_(LabSession.person_id == person_id, SessionView.viewer_id == person_id))
+
+
+def visible_view(actor: Actor, view_id: UUID) -> SessionView:
+    """One of them, for those who may see the session; for others there is no such thing."""
+    seen = sessions_seen_by(actor).with_only_columns(LabSession.id).order_by(None)
+    found = db.session.scalar(select(SessionView).where(SessionView.id == view_id, SessionView.session_id.in_(seen)))
+    if found is None:
+        raise NotFound
+    return found
 
 
 def open_view(session_id: UUID, viewer_id: UUID | None, *, lock: bool = False) -> SessionView | None:

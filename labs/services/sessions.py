@@ -288,6 +288,7 @@ def end(session_id: UUID, at: datetime, reason: str) -> LabSession:
         charged_micro=hold.posted_micro,
         seconds_not_charged=int((at - until).total_seconds()),
     )
+    losses.of_session(session, until, at)
     if session.stop_reason == "vanished":
         _tell(session, "lab-vanished")
     return _close(session, SessionState.SETTLED, at)

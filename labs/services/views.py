@@ -14,7 +14,7 @@ from accounts.services import notices
 from app import audit, clock, jobs
 from app.access import Actor, require, require_person
 from app.db import db
-from app.errors import Invalid, NotFound
+from app.errors import Invalid
 from labs import policy, queries, signals
 from labs.errors import LabIsEnding, LookNotGranted
 from labs.models import LabSession, SessionState, SessionView, ViewState
@@ -186,11 +186,7 @@ def _to_share() -> Select[SessionView, LabSession]:
 
 def _of_mine(actor: Actor, view_id: UUID) -> tuple[SessionView, LabSession]:
     """The view with its session, both locked, for those who may see the session."""
-    session_id = db.session.scalar(select(SessionView.session_id).where(SessionView.id == view_id))
-    if session_id is None:
-        raise NotFound
-    queries.session(actor, session_id)
-    session = _locked(session_id)
+    session = _locked(queries.visible_view(actor, view_id).session_id)
     view = db.session.get_one(SessionView, view_id, with_for_update={"of": SessionView}, populate_existing=True)
     return view, session
 
