@@ -1,4 +1,4 @@
-"""What a hub asks the platform before it starts a server, and what it tells it after one has ended.
+"""What a hub asks the platform before it starts a server, and what it tells it while one runs and after it has ended.
 
 The platform's answer is the only source of a lab's limits. No answer, or one that makes no sense, means no lab.
 """
@@ -42,6 +42,7 @@ class Spec:
     timezone: str = "UTC"
     lease_ends_at: str | None = None
     default_path: str | None = None
+    home_left_bytes: int | None = None  # of the center's quota; None: there is none
     environment: Mapping[str, str] = field(default_factory=dict)
     files: tuple[LessonFile, ...] = ()
 
@@ -69,12 +70,19 @@ class Platform:
     async def tell_ended(self, user: str, server: str) -> None:
         await self._post("ended", user, server, SECONDS_TO_HEAR)
 
+    async def report(self, labs: list[dict[str, Any]]) -> Any:
+        """Tell what labs do; what they are to know."""
+        return json.loads(await self._send("labs", {"labs": labs}, SECONDS_TO_ANSWER))
+
     async def _post(self, what: str, user: str, server: str, seconds: float) -> bytes:
+        return await self._send(what, {"user": user, "server": server}, seconds)
+
+    async def _send(self, what: str, body: dict[str, Any], seconds: float) -> bytes:
         request = HTTPRequest(
             f"{self.url}/internal/{what}",
             method="POST",
             headers={"Authorization": f"Bearer {self.secret}", "Content-Type": "application/json"},
-            body=json.dumps({"center": self.center, "user": user, "server": server}),
+            body=json.dumps({"center": self.center, **body}),
             connect_timeout=min(3.0, seconds),
             request_timeout=seconds,
             follow_redirects=False,
@@ -111,9 +119,18 @@ def _spec(spec: Mapping[str, Any]) -> Spec:
         timezone=timezone if TIMEZONE.fullmatch(timezone) else "UTC",
         lease_ends_at=spec.get("lease_ends_at") and str(spec["lease_ends_at"]),
         default_path=default_path,
+        home_left_bytes=_bytes(spec.get("home_left_bytes")),
         environment=_environment(spec.get("environment") or {}),
         files=tuple(_file(file) for file in spec.get("files") or ()),
     )
+
+
+def _bytes(count: Any) -> int | None:
+    if count is None:
+        return None
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise ValueError("home_left_bytes is no number of bytes")
+    return count
 
 
 def _language(language: Any) -> str:

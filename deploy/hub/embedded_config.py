@@ -13,6 +13,9 @@ c = get_config()  # type: ignore[name-defined]  # noqa: F821  (given by traitlet
 load_subconfig(str(HERE / "jupyterhub_config.py"))  # type: ignore[name-defined]  # noqa: F821
 
 from deploy.hub import bubblewrap, settings  # noqa: E402  (findable since the line above)
+from deploy.hub.admission import Platform  # noqa: E402
+from deploy.hub.proxies import SavingProxy  # noqa: E402
+from deploy.hub.reports import Reporter  # noqa: E402
 from deploy.hub.spawners import best_spawner  # noqa: E402
 
 hub = settings.read()
@@ -20,6 +23,7 @@ hub = settings.read()
 # Three ports, all on this host
 c.JupyterHub.bind_url = f"http://{hub.bind_host}:{hub.bind_port}"
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{hub.api_port}"
+c.JupyterHub.proxy_class = SavingProxy
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{hub.proxy_api_port}"
 c.ConfigurableHTTPProxy.command = [sys.executable, "-I", str(HERE / "labproxy.py")]
 c.ConfigurableHTTPProxy.pid_file = str(hub.hub_dir / "proxy.pid")
@@ -41,5 +45,6 @@ if reason:
 c.JupyterHub.spawner_class = spawner
 c.LabSpawner.homes_dir = str(hub.homes_dir)
 c.LabSpawner.state_dir = str(state)
+c.LabSpawner.reporter = Reporter(Platform(hub.platform_url, hub.center, hub.admission_secret))
 c.LabSpawner.interrupt_timeout = 5
 c.LabSpawner.term_timeout = 5

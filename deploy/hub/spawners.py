@@ -23,18 +23,25 @@ from urllib.parse import quote, urlsplit
 
 from jupyterhub.spawner import LocalProcessSpawner
 from tornado import web
+from tornado.httpclient import HTTPRequest
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from traitlets import Any as AnyTrait
 from traitlets import Integer, Unicode
 
-from deploy.hub import bubblewrap, lesson_files
+from deploy.hub import bubblewrap, lesson_files, rooms
 from deploy.hub.admission import Spec
 from deploy.hub.bubblewrap import HOME, HUB_SOCKET, SOCKETS, Walls, owner_of, python_paths
 from deploy.hub.relay import Relay, connect_to_lab
+from deploy.hub.reports import Lab
 
 HERE = Path(__file__).parent
 LAB = HERE / "lab"
 LAB_SOCKET = "lab.sock"
 SECONDS_BETWEEN_LOOKS = 0.03
 LINES_KEPT, LONGEST_LINE = 30, 400
+SECONDS_TO_SAVE = 3.0
+SMALLEST_FILE_MB = 16  # what a lab may write however full its home is
+LONGEST_ANSWER_BYTES = 1 << 16
 
 
 class LabSpawner(LocalProcessSpawner):
@@ -44,10 +51,12 @@ class LabSpawner(LocalProcessSpawner):
     state_dir = Unicode(config=True, help="The hub's own folder for what running labs need")
     most_processes = Integer(1024, config=True, help="Processes and threads of one lab")
     most_file_mb = Integer(4096, config=True, help="The largest file a lab may write")
+    reporter: Any = AnyTrait(None, allow_none=True, config=True, help="Who tells the platform of labs")
 
     walled = False
     granted: Spec | None = None
     said: deque[str]
+    _was_asked_to_save = False
 
     @property
     def home(self) -> Path:
@@ -78,7 +87,43 @@ class LabSpawner(LocalProcessSpawner):
             self._listening = asyncio.ensure_future(self._listen(os.fdopen(listening, "rb")))
         self.pid = self.proc.pid
         await self._wait_until_it_answers()
+        self._was_asked_to_save = False
+        if self.reporter:
+            self.reporter.add(Lab(self.name, self.home, self.room, self.uid))
         return address
+
+    async def stop(self, now: bool = False) -> None:
+        await self.save_documents()
+        await super().stop(now=now)
+
+    async def save_documents(self) -> None:
+        """Have the browsers that look at the lab save everything, once, and for three seconds at the most.
+
+        Asked by the proxy while the lab can still be reached, see `proxies.py`. What the lab answers matters not.
+        """
+        if self._was_asked_to_save or self.server is None or self.proc is None or self.proc.poll() is not None:
+            return
+        self._was_asked_to_save = True
+        activity = await asyncio.to_thread(rooms.read_activity, self.room, self.uid)
+        if activity is None or not activity.browsers:
+            return
+        client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=LONGEST_ANSWER_BYTES)
+        request = HTTPRequest(
+            f"http://{self.server.ip}:{self.server.port}{self.server.base_url}chancai/save",
+            method="POST",
+            headers={"Authorization": f"token {self.api_token}", "Content-Type": "application/json"},
+            body="{}",
+            follow_redirects=False,
+            request_timeout=SECONDS_TO_SAVE,
+        )
+        try:
+            async with asyncio.timeout(SECONDS_TO_SAVE):
+                answer = await client.fetch(request)
+            self.log.info("%s has saved: %s", self._log_name, ascii(answer.body[:100].decode("utf-8", "replace")))
+        except Exception as error:  # a lab may answer anything, or nothing
+            self.log.warning("%s did not save before its end: %s", self._log_name, type(error).__name__)
+        finally:
+            client.close()
 
     def get_env(self) -> dict[str, str]:
         """The lab's whole environment: nothing is inherited from the hub."""
@@ -89,6 +134,7 @@ class LabSpawner(LocalProcessSpawner):
             "SHELL": shutil.which("bash") or "/bin/sh",
             "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
             "JUPYTER_CONFIG_PATH": str(LAB / "config"),
+            "CHANCAI_ROOM": self.room_inside(),
             **language(self.granted.language if self.granted else "en"),
         }
         return {name: str(value) for name, value in env.items() if value is not None}
@@ -101,6 +147,8 @@ class LabSpawner(LocalProcessSpawner):
 
     def clear_state(self) -> None:
         super().clear_state()
+        if self.reporter:
+            self.reporter.remove(self.name)
         self.close_doors()
 
     def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
@@ -110,6 +158,19 @@ class LabSpawner(LocalProcessSpawner):
 
     def home_inside(self) -> str:
         return str(self.home)
+
+    @property
+    def room(self) -> Path:
+        """The folder that the lab shares with the hub."""
+        return Path(str(self.state_dir), str(self.name), "room")
+
+    def room_inside(self) -> str:
+        return str(self.room)
+
+    @property
+    def uid(self) -> int:
+        """Whose files are the lab's own."""
+        return os.geteuid()
 
     async def open_doors(self) -> tuple[str, int]:
         """Make the ways into the lab and out of it; where the hub finds the lab."""
@@ -129,13 +190,20 @@ class LabSpawner(LocalProcessSpawner):
 
     def server_command(self, spec: Spec, limits: dict[str, int], *arguments: str) -> list[str]:
         megabyte = 1 << 20
-        limits = {"CORE": 0, "DATA": spec.memory_mb * megabyte, "FSIZE": self.most_file_mb * megabyte, **limits}
+        limits = {"CORE": 0, "DATA": spec.memory_mb * megabyte, "FSIZE": self._longest_file(spec), **limits}
         return [
             *[sys.executable, "-I", str(LAB / "start.py"), json.dumps(limits)],
             f"--LabApp.app_settings_dir={LAB / 'settings' / spec.language}",
             *arguments,
             *self.get_args(),
         ]
+
+    def _longest_file(self, spec: Spec) -> int:
+        """No file may be larger than what is left of the home's quota; the quota itself only a file system can keep."""
+        most: int = self.most_file_mb << 20
+        if spec.home_left_bytes is None or not self.walled:
+            return most
+        return min(most, max(SMALLEST_FILE_MB << 20, spec.home_left_bytes))
 
     def placement(self, spec: Spec) -> Callable[[], None] | None:
         """Keep the lab on as many of this host's cores as it paid for, always the same ones for the same lab."""
@@ -182,18 +250,18 @@ class WalledSpawner(LabSpawner):
     """A lab in bubblewrap: no network but two sockets, no files but its home, no other processes, no rights."""
 
     walled = True
-    _room: Path | None = None
+    _place: Path | None = None
     _relays: tuple[Relay, ...] = ()
 
     async def open_doors(self) -> tuple[str, int]:
-        self._room = room = Path(str(self.state_dir)) / self.name
+        self._place = room = Path(str(self.state_dir)) / self.name
         shutil.rmtree(room, ignore_errors=True)
-        sockets = room / "sockets"
+        sockets = self.room
         sockets.mkdir(parents=True, mode=0o700)
         owner = owner_of(self.user.name)
         if owner:
             os.chown(sockets, owner.uid, owner.gid)
-        uid = owner.uid if owner else os.geteuid()
+        uid = self.uid
         into_lab = Relay(lambda: connect_to_lab(sockets, LAB_SOCKET, uid))
         hub = urlsplit(self.hub.api_url)
         to_hub = Relay(lambda: asyncio.open_connection(hub.hostname, hub.port))
@@ -205,16 +273,13 @@ class WalledSpawner(LabSpawner):
         for relay in self._relays:
             relay.close()
         self._relays = ()
-        if self._room:
-            shutil.rmtree(self._room, ignore_errors=True)
-        self._room = None
+        if self._place:
+            shutil.rmtree(self._place, ignore_errors=True)
+        self._place = None
 
     async def answers(self) -> bool:
-        owner = owner_of(self.user.name)
         try:
-            _, writer = await connect_to_lab(
-                Path(str(self.state_dir)) / self.name / "sockets", LAB_SOCKET, owner.uid if owner else os.geteuid()
-            )
+            _, writer = await connect_to_lab(self.room, LAB_SOCKET, self.uid)
         except OSError:
             return False
         writer.close()
@@ -222,6 +287,18 @@ class WalledSpawner(LabSpawner):
 
     def home_inside(self) -> str:
         return HOME
+
+    @property
+    def room(self) -> Path:
+        return Path(str(self.state_dir), str(self.name), "sockets")
+
+    def room_inside(self) -> str:
+        return SOCKETS
+
+    @property
+    def uid(self) -> int:
+        owner = owner_of(self.user.name)
+        return owner.uid if owner else os.geteuid()
 
     def get_env(self) -> dict[str, str]:
         env = super().get_env()
@@ -237,7 +314,7 @@ class WalledSpawner(LabSpawner):
         room = Path(str(self.state_dir)) / self.name
         walls = Walls(
             home=self.home,
-            sockets=room / "sockets",
+            sockets=self.room,
             hub_socket=room / "hub.sock",
             etc=Path(str(self.state_dir)) / "etc",
             memory_mb=spec.memory_mb,
@@ -252,11 +329,21 @@ class WalledSpawner(LabSpawner):
 class PlainSpawner(LabSpawner):
     """A lab as a plain process of the hub's own user: no walls at all. For a laptop of one's own, never for others."""
 
+    _has_room = False
+
     async def open_doors(self) -> tuple[str, int]:
+        shutil.rmtree(self.room, ignore_errors=True)
+        self.room.mkdir(parents=True, mode=0o700)
+        self._has_room = True
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         return "127.0.0.1", self.port
+
+    def close_doors(self) -> None:
+        if self._has_room:
+            shutil.rmtree(self.room, ignore_errors=True)
+        self._has_room = False
 
     async def answers(self) -> bool:
         try:

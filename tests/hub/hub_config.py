@@ -6,6 +6,10 @@ from pathlib import Path
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  (given by traitlets)
 load_subconfig(str(Path(__file__).parents[2] / "deploy" / "hub" / "embedded_config.py"))  # type: ignore[name-defined]  # noqa: F821
 
+from deploy.hub import reports  # noqa: E402  (findable since the line above)
+
+reports.SECONDS_BETWEEN_ROUNDS = 1.0
+reports.SECONDS_BETWEEN_HOMES = 0.2
 c.GenericOAuthenticator.auth_refresh_age = 1
 c.JupyterHub.services = [*c.JupyterHub.services, {"name": "tester", "api_token": os.environ["TESTER_TOKEN"]}]
 c.JupyterHub.load_roles = [

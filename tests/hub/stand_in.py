@@ -1,4 +1,4 @@
-"""A platform for the hub's own tests: signs one person in by a cookie, admits what was ordered, hears what ended.
+"""A platform for the hub's own tests: signs people in by a cookie, admits what was ordered, hears what labs do.
 
 It keeps to the same addresses and answers as the real platform, which can stand in its place.
 """
@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 
 
 class StandIn:
-    """`people` may sign in; `orders` maps a server's name to the spec it gets, once."""
+    """`orders` maps a server's name to the spec it gets, once; `news` to what is taken down into its lab."""
 
     def __init__(self, center: str, client_id: str, client_secret: str, admission_secret: str) -> None:
         self.center = center
@@ -27,6 +27,9 @@ class StandIn:
         self.orders: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[str, str]] = []
         self.ended: list[tuple[str, str]] = []
+        self.reports: dict[str, list[dict[str, Any]]] = {}  # by server, the newest last
+        self.pages: list[int] = []  # how many labs each report had
+        self.news: dict[str, dict[str, Any]] = {}
         self.answer: Callable[[], ResponseReturnValue] | None = None
         self.codes: dict[str, tuple[str, str, str]] = {}
         self.tokens: dict[str, str] = {}
@@ -68,6 +71,7 @@ class StandIn:
         app.add_url_rule("/oauth/userinfo", view_func=self.userinfo)
         app.add_url_rule("/internal/admission", view_func=self.admission, methods=["POST"])
         app.add_url_rule("/internal/ended", view_func=self.hear, methods=["POST"])
+        app.add_url_rule("/internal/labs", view_func=self.labs, methods=["POST"])
         app.add_url_rule("/", "home", lambda: "home of the platform")
         return app
 
@@ -118,8 +122,20 @@ class StandIn:
         self.ended.append(self._told())
         return Response(status=204)
 
+    def labs(self) -> ResponseReturnValue:
+        rows = self._body()["labs"]
+        self.pages.append(len(rows))
+        for row in rows:
+            self.reports.setdefault(row["server"], []).append(row)
+        nothing = {"owner": "", "lease_ends_at": None, "keep_alive_until": None, "notices": []}
+        return jsonify(labs={row["server"]: self.news.get(row["server"], nothing) for row in rows}, skipped=0)
+
     def _told(self) -> tuple[str, str]:
-        assert request.headers["Authorization"] == f"Bearer {self.admission_secret}"
-        body = request.get_json()
-        assert body["center"] == self.center
+        body = self._body()
         return body["user"], body["server"]
+
+    def _body(self) -> dict[str, Any]:
+        assert request.headers["Authorization"] == f"Bearer {self.admission_secret}"
+        body: dict[str, Any] = request.get_json()
+        assert body["center"] == self.center
+        return body

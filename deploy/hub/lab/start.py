@@ -4,6 +4,7 @@ Called as `start.py '{"DATA": bytes, "NPROC": count, …}' <arguments of jupyter
 """
 
 import json
+import os
 import resource
 import sys
 
@@ -22,8 +23,11 @@ def main() -> None:
     # Checks international addresses in JSON schemas, which no lab does, and takes a second of processor time to import.
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     sys.argv = ["jupyterhub-singleuser", *sys.argv[2:]]
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    from chancai_lab import guests  # type: ignore[import-not-found]
     from jupyterhub.singleuser import main as serve
 
+    guests.install()
     serve()
 
 
