@@ -16,7 +16,7 @@ from deploy.hub import bubblewrap, settings  # noqa: E402  (findable since the l
 from deploy.hub.admission import Platform  # noqa: E402
 from deploy.hub.proxies import SavingProxy  # noqa: E402
 from deploy.hub.reports import Reporter  # noqa: E402
-from deploy.hub.spawners import best_spawner  # noqa: E402
+from deploy.hub.spawners import LabSpawner, best_spawner  # noqa: E402
 
 hub = settings.read()
 
@@ -45,6 +45,6 @@ if reason:
 c.JupyterHub.spawner_class = spawner
 c.LabSpawner.homes_dir = str(hub.homes_dir)
 c.LabSpawner.state_dir = str(state)
-c.LabSpawner.reporter = Reporter(Platform(hub.platform_url, hub.center, hub.admission_secret))
+LabSpawner.reporter = Reporter(Platform(hub.platform_url, hub.center, hub.admission_secret))
 c.LabSpawner.interrupt_timeout = 5
 c.LabSpawner.term_timeout = 5

@@ -25,14 +25,13 @@ from jupyterhub.spawner import LocalProcessSpawner
 from tornado import web
 from tornado.httpclient import HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
-from traitlets import Any as AnyTrait
 from traitlets import Integer, Unicode
 
 from deploy.hub import bubblewrap, lesson_files, rooms
 from deploy.hub.admission import Spec
 from deploy.hub.bubblewrap import HOME, HUB_SOCKET, SOCKETS, Walls, owner_of, python_paths
 from deploy.hub.relay import Relay, connect_to_lab
-from deploy.hub.reports import Lab
+from deploy.hub.reports import Lab, Reporter
 
 HERE = Path(__file__).parent
 LAB = HERE / "lab"
@@ -51,8 +50,8 @@ class LabSpawner(LocalProcessSpawner):
     state_dir = Unicode(config=True, help="The hub's own folder for what running labs need")
     most_processes = Integer(1024, config=True, help="Processes and threads of one lab")
     most_file_mb = Integer(4096, config=True, help="The largest file a lab may write")
-    reporter: Any = AnyTrait(None, allow_none=True, config=True, help="Who tells the platform of labs")
 
+    reporter: Reporter | None = None  # of the hub, for all of its labs; no setting, since of settings each gets a copy
     walled = False
     granted: Spec | None = None
     said: deque[str]
