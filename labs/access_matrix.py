@@ -29,6 +29,13 @@ MATRIX = (
                 "POST /api/v1/lab-sessions/<session_id>/stop",
             ),
             Action(
+                _("See how much more time a lab can have, and give it"),
+                SEES_THE_LAB,
+                "POST /labs/<session_id>/extend",
+                "GET /api/v1/lab-sessions/<session_id>/extensions",
+                "POST /api/v1/lab-sessions/<session_id>/extensions",
+            ),
+            Action(
                 _("Keep a lab running in which nothing runs"),
                 OWNER,
                 "POST /labs/<session_id>/keep-alive",

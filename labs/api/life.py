@@ -15,16 +15,41 @@ from labs.queries import Storage
 from labs.schemas import (
     AnswerLookSchema,
     AskLookSchema,
+    ExtendSchema,
     KeepAliveSchema,
     LookSchema,
+    OutlookSchema,
+    RepeatSchema,
     SessionSchema,
     StorageSchema,
 )
-from labs.services import idle, rescue, views
+from labs.services import extension, idle, rescue, views
+from labs.services.extension import Outlook
 
 sessions_blp = Blueprint("lab_life_api", __name__, url_prefix="/api/v1/lab-sessions")
 looks_blp = Blueprint("lab_looks_api", __name__, url_prefix="/api/v1/lab-looks", description="Looks into labs")
 files_blp = Blueprint("lab_files_api", __name__, url_prefix="/api/v1", description="One's files at the centers")
+
+
+@sessions_blp.get("/<uuid:session_id>/extensions")
+@signed_in
+@scope("labs:read")
+@sessions_blp.response(200, OutlookSchema)
+def show_extension(session_id: UUID) -> Outlook:
+    """Show how much more time a session can have now, and what that costs."""
+    return extension.outlook(queries.session(current_actor(), session_id))
+
+
+@sessions_blp.post("/<uuid:session_id>/extensions")
+@signed_in
+@scope("labs:launch")
+@sessions_blp.arguments(RepeatSchema, location="headers")
+@sessions_blp.arguments(ExtendSchema)
+@sessions_blp.response(200, SessionSchema)
+def extend_session(headers: dict[str, Any], body: dict[str, Any], session_id: UUID) -> LabSession:
+    """Give a running session more time. The credits are put aside first; a refusal says how many minutes fit."""
+    with transaction():
+        return extension.extend(current_actor(), session_id, body["minutes"], headers["key"])
 
 
 @sessions_blp.post("/<uuid:session_id>/keep-alive")

@@ -4,12 +4,26 @@ from uuid import UUID
 
 from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 
 from app.access import current_actor, signed_in
 from app.db import transaction
+from app.errors import Invalid
 from labs.pages import labs
 from labs.pages.blueprint import blp
-from labs.services import idle, rescue, views
+from labs.services import extension, idle, rescue, views
+
+
+@blp.post("/labs/<uuid:session_id>/extend")
+@signed_in
+def extend(session_id: UUID) -> ResponseReturnValue:
+    """Give a lab more time. The key comes with the form, so a double click is one extension."""
+    minutes, key = request.form.get("minutes", type=int), request.form.get("key", "")[:200]
+    if minutes is None or not key:
+        raise Invalid(errors=[{"pointer": "#/minutes", "detail": _("Say for how many minutes.")}])
+    with transaction():
+        extension.extend(current_actor(), session_id, minutes, key)
+    return labs.answered(session_id)
 
 
 @blp.post("/labs/<uuid:session_id>/keep-alive")

@@ -6,19 +6,23 @@ from app.access import Actor
 from app.ids import uuid7
 from labs import policy, queries
 from labs.models import LabSession, SessionState, SessionView, ViewState
-from labs.services import idle
+from labs.services import extension, idle
+
+OFFERED_MINUTES = (15, 30, 60)
 
 
 def part(actor: Actor, session: LabSession) -> dict[str, Any]:
     """What the page of a lab shows of this; asked for again with every refresh."""
+    manages = queries.manages(actor, session.budget_id)
     is_running = session.state is SessionState.RUNNING
+    may_extend = is_running and policy.may_extend_session(actor, session, manages=manages)
     looks = queries.views_of_session(session.id)
     may_ask = is_running and policy.may_ask_to_look(
         actor, session, appointed=queries.is_appointed(actor, session.budget_id)
     )
     return {
-        "outlook": None,
-        "more_time": [],
+        "outlook": extension.outlook(session) if may_extend else None,
+        "more_time": [(minutes, extension.price(session, minutes)) for minutes in OFFERED_MINUTES],
         "form_key": uuid7().hex,
         "idle_minutes": int(idle.window(session).total_seconds() // 60),
         "may_keep": is_running and policy.may_keep_running(actor, session),

@@ -236,6 +236,10 @@ def _of_labs(world: World) -> dict[str, Example]:
     return {
         "POST /labs/<session_id>/stop": NOTHING,
         "POST /api/v1/lab-sessions/<session_id>/stop": NOTHING,
+        "POST /labs/<session_id>/extend": Example(form={"minutes": "15", "key": "walk"}),
+        "POST /api/v1/lab-sessions/<session_id>/extensions": Example(
+            json={"minutes": 15}, headers={"Idempotency-Key": "walk"}
+        ),
         "POST /labs/<session_id>/keep-alive": Example(form={"minutes": "60"}),
         "POST /api/v1/lab-sessions/<session_id>/keep-alive": Example(json={}),
         "POST /labs/<session_id>/looks": Example(form={"reason": "walk"}),
