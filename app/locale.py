@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask, g, has_request_context, request
-from flask_babel import Babel, force_locale, format_datetime, format_decimal, get_locale, gettext, ngettext, refresh
+from flask_babel import Babel, force_locale, format_date, format_datetime, format_decimal, get_locale, gettext, ngettext, refresh
 from flask_login import current_user
 
 LANGUAGES = {"zh_CN": "中文", "en": "English"}
@@ -20,6 +20,7 @@ def init_app(app: Flask) -> None:
     Babel(app, locale_selector=choose_language, timezone_selector=choose_zone)
     app.add_template_filter(pick, "local")
     app.add_template_filter(moment)
+    app.add_template_filter(day_text, "day")
     app.add_template_filter(credits_text, "credits")
     app.add_template_filter(duration)
     app.after_request(_name_the_language)
@@ -77,6 +78,11 @@ def moment(value: datetime | None, style: str = "medium") -> str:
         return "–"
     patterns = {"time": "HH:mm", "date": _DAY[language()], "medium": f"{_DAY[language()]} HH:mm"}
     return str(format_datetime(value, patterns.get(style, style)))
+
+
+def day_text(value: date | None) -> str:
+    """A day that has no zone."""
+    return "–" if value is None else str(format_date(value, _DAY[language()]))
 
 
 def credits_text(micro: int | None, digits: int = 2) -> str:

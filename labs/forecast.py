@@ -6,7 +6,7 @@ between its bounds lies the true daily use in about four of five cases, if peopl
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 WINDOW_DAYS = 28
@@ -41,6 +41,7 @@ class Outcome:
     runs_out_on: date | None
     expires: int  # with a tranche that ends before the budget does
     left: int  # when the budget ends
+    path: tuple[int, ...] = field(default=(), compare=False)  # what is left at the end of each day from today
 
     @property
     def unused(self) -> int:
@@ -87,7 +88,7 @@ def carry_on(lots: Sequence[Lot], per_day: int, today: date, ends_on: date) -> O
     """Spend so much each day from today until the day before `ends_on`, the first to expire first."""
     end = min(ends_on, today + LONGEST)
     rest = sorted((lot for lot in lots if lot.until > today and lot.amount > 0), key=lambda lot: (lot.until, lot.since))
-    runs_out_on, expires, day = None, 0, today
+    runs_out_on, expires, day, path = None, 0, today, []
     while day < end and rest:
         expires += sum(lot.amount for lot in rest if lot.until <= day)
         rest = [lot for lot in rest if lot.until > day]
@@ -100,10 +101,11 @@ def carry_on(lots: Sequence[Lot], per_day: int, today: date, ends_on: date) -> O
         rest = [lot for lot in rest if lot.amount]
         if need and runs_out_on is None:
             runs_out_on = day
+        path.append(sum(lot.amount for lot in rest))
         day += timedelta(days=1)
     if runs_out_on is None and per_day and day < end:
         runs_out_on = day
-    return Outcome(runs_out_on, expires, sum(lot.amount for lot in rest))
+    return Outcome(runs_out_on, expires, sum(lot.amount for lot in rest), tuple(path))
 
 
 def forecast(lots: Sequence[Lot], used: Sequence[int], today: date, ends_on: date) -> Forecast:

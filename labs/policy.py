@@ -88,6 +88,11 @@ def stop_reason(actor: Actor, session: LabSession) -> str:
     return "operator" if actor.may_operate else "teacher"
 
 
+def may_see_partners_budgets(actor: Actor, partner_id: UUID) -> bool:
+    """The whole tree of a partner: for its administrators, and for operators."""
+    return actor.may_operate or actor.administers(partner_id)
+
+
 def may_shape(actor: Actor, budget: Budget) -> bool:
     """Opening a budget below, changing its dates, closing it, moving credits: the partner's own business."""
     return actor.administers(budget.partner_id)

@@ -79,7 +79,7 @@ def budget_tree(roots: Iterable[Budget]) -> list[Branch]:
     """These budgets and all below them, each after its parent."""
     tops = list(roots)
     rows = _below({root.partner_id for root in tops})
-    return [branch for root in tops for branch in _flat(_branch(root, 0, rows))]
+    return [branch for root in tops for branch in flat(_branch(root, 0, rows))]
 
 
 def tree_seen_by(actor: Actor, partner_id: UUID | None = None) -> list[Branch]:
@@ -92,7 +92,7 @@ def tree_seen_by(actor: Actor, partner_id: UUID | None = None) -> list[Branch]:
     children: dict[UUID | None, list[Budget]] = {}
     for row in seen.values():
         children.setdefault(row.parent_id, []).append(row)
-    return [branch for top in tops for branch in _flat(_branch(top, 0, children))]
+    return [branch for top in tops for branch in flat(_branch(top, 0, children))]
 
 
 def narrowed(tree: list[Branch], wanted: TreeFilter) -> list[Branch]:
@@ -118,6 +118,17 @@ def narrowed(tree: list[Branch], wanted: TreeFilter) -> list[Branch]:
 def branch(budget: Budget) -> Branch:
     """One budget with all below it."""
     return _branch(budget, 0, _below({budget.partner_id}))
+
+
+def above(budget: Budget) -> list[Budget]:
+    """The budgets above this one, the partner's own first."""
+    found: list[Budget] = []
+    walk = budget.parent_id
+    while walk is not None:
+        parent = db.session.get_one(Budget, walk)
+        found.insert(0, parent)
+        walk = parent.parent_id
+    return found
 
 
 def _below(partner_ids: Collection[UUID]) -> dict[UUID | None, list[Budget]]:
@@ -152,5 +163,6 @@ def _branch(budget: Budget, depth: int, rows: dict[UUID | None, list[Budget]]) -
     return Branch(budget, depth, own, whole, children)
 
 
-def _flat(top: Branch) -> list[Branch]:
-    return [top, *(found for child in top.children for found in _flat(child))]
+def flat(top: Branch) -> list[Branch]:
+    """The branch and all below it, each after its parent."""
+    return [top, *(found for child in top.children for found in flat(child))]

@@ -97,7 +97,7 @@ def burn_down(budget: Budget) -> BurnDown:
         ends_on=max(ends_on, first + ONE_DAY),
         available=available,
         held=held,
-        forecast=forecast.forecast(_lots(ids, now), _whole_days(days, came, today), today, ends_on),
+        forecast=forecast.forecast(_lots(ids, now, held, ends_on), _whole_days(days, came, today), today, ends_on),
         has_below=len(ids) > 1,
     )
 
@@ -128,13 +128,15 @@ def _left(ids: Sequence[UUID]) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-def _lots(ids: Sequence[UUID], now: datetime) -> list[Lot]:
+def _lots(ids: Sequence[UUID], now: datetime, held: int, ends_on: date) -> list[Lot]:
+    """What can be spent, by validity. What is promised to labs will be used, or comes back."""
     rows = db.session.execute(
         select(Tranche.valid_from, Tranche.valid_until, func.sum(Tranche.remaining))
         .where(Tranche.budget_id.in_(ids), Tranche.remaining > 0, Tranche.valid_until > now)
         .group_by(Tranche.valid_from, Tranche.valid_until)
     )
-    return [Lot(int(amount), day_of(since), _day_after(until)) for since, until, amount in rows]
+    promised = [Lot(held, day_of(now), max(ends_on, day_of(now) + ONE_DAY))] if held else []
+    return promised + [Lot(int(amount), day_of(since), _day_after(until)) for since, until, amount in rows]
 
 
 def _day_after(until: datetime) -> date:

@@ -15,7 +15,7 @@ from accounts.models import IdentityProvider, PasswordReset, SecondFactor, finge
 from accounts.models_life import Erasure
 from app import clock
 from app.db import db
-from labs.models import Budget, SessionView, ViewState
+from labs.models import Budget, LabSession, SessionState, SessionView, ViewState
 from tests.architecture.world import ISSUER, PASSWORD, World
 
 HUB = "http://labs.test/hub/oauth_callback"
@@ -219,6 +219,12 @@ def _closed(budget_id: UUID) -> None:
     db.session.get_one(Budget, budget_id).is_closed = True
 
 
+def _charged(session_id: UUID) -> None:
+    """The lab has ended and was charged."""
+    session = db.session.get_one(LabSession, session_id)
+    session.state, session.charged_micro = SessionState.SETTLED, 1_000_000
+
+
 def _of_labs(world: World) -> dict[str, Example]:
     now = clock.now()
     transfer = {"amount_micro": 1_000_000, "key": "walk-walk"}
@@ -231,6 +237,7 @@ def _of_labs(world: World) -> dict[str, Example]:
         "ends_at": valid["valid_until"],
     }
     program = root | {"kind": "program"}
+    days = {"title_zh": "项目", "title_en": "Program", "starts_on": "2026-01-01", "ends_on": "2027-01-01"}
     center = {"slug": "embedded"}
     hub = {"center": "embedded", "user": "u", "server": "lab-0"}
     return {
@@ -256,6 +263,19 @@ def _of_labs(world: World) -> dict[str, Example]:
         "POST /internal/labs": Example(json={"center": "embedded", "labs": []}),
         "POST /budgets/<budget_id>/members/<person_id>": Example(form={"cap": "5"}),
         "PUT /api/v1/budgets/<budget_id>/members/<person_id>": Example(json={"cap_micro": 5_000_000}),
+        "POST /budgets/<budget_id>/shares": Example(form={"how": "raise", "amount": "1"}),
+        "POST /budgets/<budget_id>/below": Example(form=days | {"kind": "program"}, ids=partners),
+        "POST /budgets/<budget_id>/change": Example(form=days),
+        "POST /budgets/<budget_id>/move": Example(form={"to": world.partner_budget_id, "amount": "1", "key": "walk"}),
+        "POST /partners/<slug>/budget": Example(form=days, arrange=lambda: _closed(world.partner_budget_id)),
+        "POST /budgets/<budget_id>/requests": Example(form={"kind": "supplement", "amount": "1", "reason": "walk"}),
+        "GET /labs/<session_id>/correction": Example(arrange=lambda: _charged(world.session_id)),
+        "POST /labs/<session_id>/correction": Example(
+            form={"amount": "0.1", "reason": "walk"}, arrange=lambda: _charged(world.session_id)
+        ),
+        "POST /requests/<request_id>/approve": NOTHING,
+        "POST /requests/<request_id>/decline": Example(form={"note": "walk"}),
+        "POST /requests/<request_id>/withdraw": NOTHING,
         "POST /api/v1/budgets/<budget_id>/shares": Example(json={"raise_micro": 1_000_000}),
         "POST /api/v1/budgets/<budget_id>/below": Example(json=program, ids=partners),
         "PATCH /api/v1/budgets/<budget_id>": Example(json={"title_en": "Renamed"}),

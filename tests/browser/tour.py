@@ -36,6 +36,9 @@ NO_PAGES = {
     "labs.status",  # parts of pages, which htmx asks for
     "teaching.live",
     "labs.budget_csv",  # files
+    "labs.partner_budget_csv",
+    "labs.requests_csv",
+    "labs.new_correction",  # for who had a lab that was charged
     "teaching.export",
 }
 SAME_FOR_ALL = {"apidocs.show", "problems.index", "problems.show"}  # looked at once, by the first who comes
