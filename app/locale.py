@@ -7,7 +7,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask, g, has_request_context, request
-from flask_babel import Babel, force_locale, format_date, format_datetime, format_decimal, get_locale, gettext, ngettext, refresh
+from flask_babel import (
+    Babel,
+    force_locale,
+    format_date,
+    format_datetime,
+    format_decimal,
+    get_locale,
+    gettext,
+    ngettext,
+    refresh,
+)
 from flask_login import current_user
 
 LANGUAGES = {"zh_CN": "中文", "en": "English"}
