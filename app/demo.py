@@ -18,7 +18,7 @@ from app.access import SYSTEM, MemberRole, PlatformRole
 from app.db import db, transaction
 from app.locale import MICRO
 from labs.models import Budget, Flavor
-from labs.services import budgets, centers
+from labs.services import budgets, centers, rescue
 
 PASSWORD = "industry-and-talent"  # noqa: S105 - for the demo on one's own machine only; the settings refuse it elsewhere
 
@@ -206,6 +206,7 @@ def _center(partner: Partner) -> list[Flavor]:
         ("medium", "中型", "Medium", 2.0, 2048, 2 * MICRO),
         ("large", "大型", "Large", 4.0, 4096, 4 * MICRO),
     )
+    rescue.offer(SYSTEM, center, cores=0.5, memory_mb=1024)
     return [
         centers.add_flavor(
             SYSTEM, center, slug=slug, title_zh=zh, title_en=en, cores=cores, memory_mb=memory, price_micro=price

@@ -1,5 +1,6 @@
 """The courses API. A view reads the request, opens the transaction, calls one service."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,14 +11,19 @@ from sqlalchemy import Select
 from app import clock
 from app.access import current_actor, public, require, require_person, scope, signed_in
 from app.db import transaction
+from app.ids import uuid7
 from app.locale import language
 from app.paging import Rows
-from courses import policy, queries
+from courses import live_class, policy, queries
 from courses.errors import NotEnrolled
+from courses.live_class import Result, Row, Wanted
 from courses.models import Course, CourseRun, Enrollment, Unit
 from courses.queries import Filter
 from courses.schemas import (
     CatalogQuerySchema,
+    ClassActionSchema,
+    ClassQuerySchema,
+    ClassResultSchema,
     ClassSeatSchema,
     CourseDetailSchema,
     CourseSchema,
@@ -132,10 +138,25 @@ def list_roster(run_id: UUID) -> Select[Enrollment]:
 @runs.get("/<uuid:run_id>/class")
 @signed_in
 @scope("courses:read")
+@runs.arguments(ClassQuerySchema, location="query")
 @runs.response(200, ClassSeatSchema(many=True))
-def show_class(run_id: UUID) -> list[dict[str, Any]]:
+def show_class(query: dict[str, Any], run_id: UUID) -> list[dict[str, Any]]:
     """Show the class and the labs it has running now. For those who teach the run."""
-    return [_seat(seat) for seat in queries.class_list(_taught(run_id))]
+    run, at = _taught(run_id), clock.now()
+    return [_seat(row, at) for row in live_class.rows(current_actor(), run, Wanted.of(query), at)]
+
+
+@runs.post("/<uuid:run_id>/class/actions")
+@signed_in
+@scope("labs:stop")
+@runs.arguments(ClassActionSchema)
+@runs.response(200, ClassResultSchema(many=True))
+def act_on_class(body: dict[str, Any], run_id: UUID) -> list[Result]:
+    """Stop or extend many labs of the class, and say of each what became of it. For those who teach the run."""
+    actor, run = current_actor(), _taught(run_id)
+    if body["action"] == "stop":
+        return live_class.stop(actor, run, body["session_ids"])
+    return live_class.extend(actor, run, body["session_ids"], body["minutes"], body["key"] or uuid7().hex)
 
 
 @runs.get("/<uuid:run_id>/units/<uuid:unit_id>")
@@ -192,8 +213,9 @@ def _placed(row: Enrollment) -> dict[str, Any]:
     return {**_fields(PlacedEnrollmentSchema, row), "place": queries.place(row)}
 
 
-def _seat(seat: queries.Seat) -> dict[str, Any]:
-    lab = seat.session
+def _seat(row: Row, at: datetime) -> dict[str, Any]:
+    seat, watched, lab = row.seat, row.watched, row.seat.session
+    said, home = (watched.activity, watched.home) if watched else (None, None)
     return {
         "person": seat.person,
         "state": seat.enrollment.state if seat.enrollment else None,
@@ -205,7 +227,14 @@ def _seat(seat: queries.Seat) -> dict[str, Any]:
             "flavor": lab.flavor,
             "since_at": lab.ready_at or lab.created_at,
             "lease_ends_at": lab.lease_ends_at,
-            "cost_micro": lab.cost_so_far(clock.now()),
+            "extended_minutes": lab.extended_minutes,
+            "cost_micro": lab.cost_so_far(at),
+            "work": row.work(at),
+            "kernels": said and said.kernels,
+            "busy_kernels": said and said.busy_kernels,
+            "reported_at": said and said.reported_at,
+            "keep_alives": lab.keep_alives,
+            "storage_bytes": home and home.size_bytes,
         },
     }
 

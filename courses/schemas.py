@@ -4,6 +4,8 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from accounts.schemas import PartnerNameSchema
+from courses.live_class import SORTS as CLASS_SORTS
+from courses.live_class import STATES as CLASS_STATES
 from courses.models import CourseLevel, CourseState, EnrollmentState, RunState, TeachingRole, UnitKind
 from courses.queries import SORTS
 
@@ -129,7 +131,14 @@ class ClassLabSchema(ma.Schema):
     flavor = fields.String(attribute="flavor.slug")
     since_at = fields.AwareDateTime()
     lease_ends_at = fields.AwareDateTime(allow_none=True)
+    extended_minutes = fields.Integer(metadata={"description": "given later"})
     cost_micro = fields.Integer(metadata={"description": "Micro-credits used until now"})
+    work = fields.String(metadata={"description": "busy, quiet, idle (about to be stopped for it) or unknown"})
+    kernels = fields.Integer(allow_none=True)
+    busy_kernels = fields.Integer(allow_none=True)
+    reported_at = fields.AwareDateTime(allow_none=True, metadata={"description": "when the lab said so"})
+    keep_alives = fields.Integer(metadata={"description": "how often its person kept it running"})
+    storage_bytes = fields.Integer(allow_none=True, metadata={"description": "of the person's home at the center"})
 
 
 class ClassSeatSchema(ma.Schema):
@@ -137,3 +146,29 @@ class ClassSeatSchema(ma.Schema):
     state = fields.Enum(EnrollmentState, by_value=True, allow_none=True, metadata={"description": "null: a teacher"})
     unit = fields.Nested(OutlineSchema, allow_none=True)
     lab = fields.Nested(ClassLabSchema, allow_none=True, metadata={"description": "What runs now, if anything"})
+
+
+class ClassQuerySchema(ma.Schema):
+    q = fields.String(load_default="", metadata={"description": "words in the name or the address"})
+    state = fields.String(load_default="", validate=validate.OneOf(("", *CLASS_STATES)))
+    sort = fields.String(load_default=CLASS_SORTS[0], validate=validate.OneOf(CLASS_SORTS))
+
+
+class ClassActionSchema(ma.Schema):
+    action = fields.String(required=True, validate=validate.OneOf(("stop", "extend")))
+    session_ids = fields.List(fields.UUID(), required=True, validate=validate.Length(min=1, max=500))
+    minutes = fields.Integer(
+        load_default=15, strict=True, validate=validate.Range(min=1), metadata={"description": "how much longer"}
+    )
+    key = fields.String(
+        load_default="", validate=validate.Length(max=150), metadata={"description": "the same key extends once"}
+    )
+
+
+class ClassResultSchema(ma.Schema):
+    session_id = fields.UUID()
+    person = fields.String()
+    done = fields.Boolean()
+    code = fields.Function(lambda row: row.problem.code if row.problem else None)
+    title = fields.Function(lambda row: str(row.problem.title) if row.problem else None)
+    detail = fields.Function(lambda row: str(row.problem.detail) if row.problem and row.problem.detail else None)

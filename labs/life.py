@@ -209,6 +209,19 @@ exporting.register(
         .order_by(ComputeRequest.id)
     ),
 )
+exporting.register(
+    "looks_into_labs",
+    lambda person_id: (
+        select(
+            *(SessionView.session_id, SessionView.created_at, SessionView.reason, SessionView.state),
+            *(SessionView.answered_at, SessionView.opened_at, SessionView.ended_at),
+            (SessionView.viewer_id == person_id).label("by_me"),
+        )
+        .join(LabSession, LabSession.id == SessionView.session_id)
+        .where(sa.or_(LabSession.person_id == person_id, SessionView.viewer_id == person_id))
+        .order_by(SessionView.id)
+    ),
+)
 
 
 @erasing.ready_when

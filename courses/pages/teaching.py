@@ -1,5 +1,6 @@
 """Teaching: my runs and courses, and a class with its labs, live."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +13,13 @@ from app import clock
 from app.access import Actor, current_actor, require, signed_in
 from app.db import transaction
 from app.errors import Invalid
+from app.ids import uuid7
 from app.locale import MICRO, pick
 from app.paging import page_of
 from app.spreadsheet import csv_response
-from courses import policy, queries
+from courses import live_class, policy, queries
+from courses.live_class import Result, Row, Wanted
 from courses.models import CourseRun, Enrollment, EnrollmentState
-from courses.queries import Seat
 from courses.services import enrollment
 from labs import queries as labs_queries
 from labs.services import sessions
@@ -58,11 +60,14 @@ def live(run_id: UUID) -> str:
 @blp.get("/runs/<uuid:run_id>/class.csv")
 @signed_in
 def export(run_id: UUID) -> Response:
-    """The class as a table for a spreadsheet."""
-    actor = current_actor()
+    """The class as a table for a spreadsheet, with the same filter as the page."""
+    actor, at = current_actor(), clock.now()
     run = _taught(actor, run_id)
-    header = [_("Name"), _("E-mail"), _("State"), _("Unit"), _("Lab"), _("Running since"), _("Credits so far")]
-    rows = (_cells(seat) for seat in queries.class_list(run))
+    header = [
+        *(_("Name"), _("E-mail"), _("State"), _("Unit"), _("Lab"), _("Running since"), _("Credits so far")),
+        *(_("Flavor"), _("Until"), _("At work"), _("Busy kernels"), _("Kept running"), _("Storage in bytes")),
+    ]
+    rows = (_cells(row, at) for row in live_class.rows(actor, run, Wanted.of(request.args), at))
     return csv_response(f"class-{run.course.slug}-{run.slug}", header, rows)
 
 
@@ -75,6 +80,28 @@ def stop(run_id: UUID, session_id: UUID) -> ResponseReturnValue:
     with transaction():
         sessions.stop(actor, queries.session_of(run, session_id).id)
     return _answer(run_id)
+
+
+@blp.post("/runs/<uuid:run_id>/class/labs")
+@signed_in
+def together(run_id: UUID) -> ResponseReturnValue:
+    """Stop or extend many labs of the class at once, and say what became of each."""
+    actor, form = current_actor(), request.form
+    run = _taught(actor, run_id)
+    ids, action = _chosen(actor, run), form.get("action", "")
+    minutes, key = form.get("minutes", type=int), form.get("key", "")[:150]
+    if action not in ("stop", "extend") or (action == "extend" and (minutes is None or minutes < 1 or not key)):
+        raise Invalid(errors=[{"pointer": "#/minutes", "detail": _("Say for how many minutes.")}])
+    if action == "stop":
+        results = live_class.stop(actor, run, ids)
+    else:
+        results = live_class.extend(actor, run, ids, minutes or 0, key)
+    said = render_template("courses/_together.html", results=results, action=action)
+    if "HX-Request" in request.headers:
+        return said, 200, {"HX-Trigger": "class-changed"}
+    for result in results:
+        flash(f"{result.person}: {result.problem.title}" if result.problem else result.person, _tone(result))
+    return redirect(_back(run_id, Wanted.of(form)), 303)
 
 
 @blp.post("/runs/<uuid:run_id>/class/people")
@@ -118,19 +145,41 @@ def remove(run_id: UUID) -> ResponseReturnValue:
 def _answer(run_id: UUID) -> ResponseReturnValue:
     if "HX-Request" in request.headers:
         return render_template("courses/_class.html", **_view(run_id))
-    return redirect(url_for(".show", run_id=run_id), 303)
+    return redirect(_back(run_id, Wanted.of(request.args)), 303)
+
+
+def _chosen(actor: Actor, run: CourseRun) -> list[UUID]:
+    """The labs that were ticked, or all that the filter shows."""
+    if request.form.get("which") != "shown":
+        return request.form.getlist("session", type=UUID)
+    shown = live_class.rows(actor, run, Wanted.of(request.form), clock.now())
+    return [row.seat.session.id for row in shown if row.seat.session]
+
+
+def _back(run_id: UUID, wanted: Wanted) -> str:
+    """The class, as it was shown before."""
+    given: dict[str, Any] = wanted.arguments
+    return url_for(".show", run_id=run_id, **given)
+
+
+def _tone(result: Result) -> str:
+    return "success" if result.done else "error"
 
 
 def _view(run_id: UUID) -> dict[str, Any]:
-    actor, at = current_actor(), clock.now()
+    actor, at, wanted = current_actor(), clock.now(), Wanted.of(request.args)
     run = _taught(actor, run_id)
-    seats = queries.class_list(run)
+    everybody = live_class.rows(actor, run, Wanted(), at)
+    seats = [row.seat for row in everybody]
     labs = [seat.session for seat in seats if seat.session]
     return {
         "run": run,
         "at": at,
         "phase": queries.phase(run, at),
         "seats": seats,
+        "rows": live_class.choose(everybody, wanted, at),
+        "wanted": wanted,
+        "form_key": uuid7().hex,
         "live_count": len(labs),
         "spending_micro": sum(lab.flavor.price_micro for lab in labs if lab.ready_at),
         "waiting": page_of(queries.waiting(run_id), size=100).items,
@@ -152,7 +201,8 @@ def _told(row: Enrollment, name: str) -> str:
     return str(_("%(name)s is enrolled.", name=name))
 
 
-def _cells(seat: Seat) -> list[object]:
+def _cells(row: Row, at: datetime) -> list[object]:
+    seat, watched = row.seat, row.watched
     lab = seat.session
     return [
         seat.person.name,
@@ -161,5 +211,11 @@ def _cells(seat: Seat) -> list[object]:
         pick(seat.unit) if seat.unit else None,
         lab.state if lab else None,
         lab.ready_at or lab.created_at if lab else None,
-        lab.cost_so_far(clock.now()) / MICRO if lab else None,
+        lab.cost_so_far(at) / MICRO if lab else None,
+        lab.flavor.slug if lab else None,
+        lab.lease_ends_at if lab else None,
+        row.work(at) if lab else None,
+        watched.activity.busy_kernels if watched and watched.activity else None,
+        lab.keep_alives if lab else None,
+        watched.home.size_bytes if watched and watched.home else None,
     ]

@@ -78,6 +78,7 @@ from labs.queries.statements import (
 )
 from labs.queries.storage import Storage, last_session_at, rescue_flavor, storage_of
 from labs.queries.views import open_view, views_into_labs_of, views_of_person, views_of_session, visible_view
+from labs.queries.watch import Watched, watched
 
 __all__ = [
     "GRACE_SECONDS",
@@ -94,6 +95,7 @@ __all__ = [
     "Sums",
     "TreeFilter",
     "Usage",
+    "Watched",
     "above",
     "administrators_of",
     "branch",
@@ -169,5 +171,6 @@ __all__ = [
     "visible_budget",
     "visible_request",
     "visible_view",
+    "watched",
     "with_a_budget",
 ]

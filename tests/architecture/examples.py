@@ -327,6 +327,10 @@ def _of_courses(world: World) -> dict[str, Example]:
         "POST /runs/<run_id>/class/removals": Example(form={"person_id": world.ids["person_id"], "reason": "left"}),
         "DELETE /api/v1/runs/<run_id>/enrollments/<person_id>": Example(json={"reason": "left"}),
         "POST /runs/<run_id>/class/labs/<session_id>/stop": NOTHING,
+        "POST /runs/<run_id>/class/labs": Example(form={"which": "shown", "action": "stop"}),
+        "POST /api/v1/runs/<run_id>/class/actions": Example(
+            json={"action": "stop", "session_ids": [world.ids["session_id"]]}
+        ),
     }
 
 
