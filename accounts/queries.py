@@ -3,10 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, bindparam, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute, contains_eager
 
@@ -33,7 +34,7 @@ from accounts.models_life import Erasure, PersonMerge
 from accounts.models_partners import Agreement, PartnerContact, PartnerLogo
 from app import clock
 from app.access import Actor, MemberRole, PlatformRole
-from app.db import db
+from app.db import Read, UTCDateTime, db
 from app.errors import DomainError, NotFound
 
 
@@ -97,20 +98,7 @@ def visitor_by_sign_in(key: str, *, asks_second_factor: bool = True) -> Visitor 
 
 def visitor_by_token(secret: str, *, asks_second_factor: bool = True) -> Visitor | DomainError:
     """For whom this token speaks, or why it does not. Platform roles count while a second factor is on."""
-    token = PersonalToken
-    statement = (
-        _people(
-            token.id.label("token_id"),
-            token.scopes,
-            token.expires_at,
-            token.revoked_at,
-            token.last_used_at,
-            _has_second_factor().label("has_second_factor"),
-        )
-        .join(token, token.person_id == Person.id)
-        .where(token.sha256 == fingerprint(secret))
-    )
-    row = db.session.execute(statement).one_or_none()
+    row = _row_of(_by_token(), secret)
     if row is None:
         return TokenUnknown()
     if not row.is_active:
@@ -124,26 +112,60 @@ def visitor_by_token(secret: str, *, asks_second_factor: bool = True) -> Visitor
 
 def visitor_by_service_token(secret: str) -> Visitor | DomainError:
     """What a token of a partner, or of the platform, may do: nothing beyond it, and as nobody in particular."""
-    statement = (
-        select(ServiceToken, Partner).outerjoin(ServiceToken.partner).where(ServiceToken.sha256 == fingerprint(secret))
-    )
-    row = db.session.execute(statement).one_or_none()
+    row = _row_of(_by_service_token(), secret)
     if row is None:
         return TokenUnknown()
-    token, partner = row
-    if token.revoked_at is not None or token.expires_at <= clock.now():
-        return TokenExpired(expired_at=token.revoked_at or token.expires_at)
-    own = {partner.id: (partner.slug, partner.title_zh, partner.title_en)} if partner else {}
+    if row.revoked_at is not None or row.expires_at <= clock.now():
+        return TokenExpired(expired_at=row.revoked_at or row.expires_at)
+    own = {row.partner_id: (row.slug, row.title_zh, row.title_en)} if row.partner_id else {}
     actor = Actor(
         person_id=None,
-        name=token.name,
-        platform_roles=frozenset() if partner else frozenset({PlatformRole.OPERATOR}),
+        name=row.name,
+        platform_roles=frozenset() if own else frozenset({PlatformRole.OPERATOR}),
         memberships={partner_id: frozenset({MemberRole.ADMINISTRATOR}) for partner_id in own},
         partners=own,
-        scopes=frozenset(token.scopes),
+        scopes=frozenset(row.scopes),
     )
-    zone = partner.time_zone if partner else "UTC"
-    return Visitor(actor, None, None, zone, token_id=token.id, token_used_at=token.last_used_at, is_service=True)
+    zone = row.time_zone or "UTC"
+    return Visitor(actor, None, None, zone, token_id=row.id, token_used_at=row.last_used_at, is_service=True)
+
+
+def _row_of(read: Read, secret: str) -> Any:
+    """What is known of a token. Every request of a program asks this, so it is one read outside the session."""
+    found = read(sha256=fingerprint(secret), now=clock.now())
+    return found[0] if found else None
+
+
+@cache
+def _by_token() -> Read:
+    token = PersonalToken
+    return Read(
+        _people(
+            token.id.label("token_id"),
+            token.scopes,
+            token.expires_at,
+            token.revoked_at,
+            token.last_used_at,
+            _has_second_factor().label("has_second_factor"),
+            now=bindparam("now", type_=UTCDateTime),
+        )
+        .join(token, token.person_id == Person.id)
+        .where(token.sha256 == bindparam("sha256"))
+    )
+
+
+@cache
+def _by_service_token() -> Read:
+    token = ServiceToken
+    return Read(
+        select(
+            *(token.id, token.name, token.partner_id, token.scopes),
+            *(token.expires_at, token.revoked_at, token.last_used_at),
+            *(Partner.slug, Partner.title_zh, Partner.title_en, Partner.time_zone),
+        )
+        .outerjoin(Partner, Partner.id == token.partner_id)
+        .where(token.sha256 == bindparam("sha256"))
+    )
 
 
 def person(person_id: UUID) -> Person:
@@ -379,7 +401,7 @@ def live_access_token(secret: str) -> AccessToken | None:
     return db.session.scalar(statement)
 
 
-def _people(*columns: Any) -> Select[Any]:
+def _people(*columns: Any, now: ColumnElement[datetime] | None = None) -> Select[Any]:
     """Persons with what they are on the platform and at partners, in one round trip."""
     return select(
         Person.id,
@@ -388,14 +410,14 @@ def _people(*columns: Any) -> Select[Any]:
         Person.language,
         Person.time_zone,
         Person.is_active,
-        _platform_roles().label("platform_roles"),
+        _platform_roles(now).label("platform_roles"),
         _memberships().label("memberships"),
         *columns,
     )
 
 
-def _platform_roles() -> ScalarSelect[Any]:
-    now = clock.now()
+def _platform_roles(at: ColumnElement[datetime] | None) -> ScalarSelect[Any]:
+    now = clock.now() if at is None else at
     return (
         select(func.array_agg(PlatformRoleGrant.role))
         .where(
@@ -432,7 +454,7 @@ def _proven(actor: Actor, has_shown_it: bool) -> tuple[Actor, frozenset[Platform
     return (replace(actor, platform_roles=actor.platform_roles - waiting) if waiting else actor), waiting
 
 
-def _actor(row: Row[Any], scopes: frozenset[str] | None = None) -> Actor:
+def _actor(row: Any, scopes: frozenset[str] | None = None) -> Actor:
     roles: dict[UUID, frozenset[MemberRole]] = {}
     partners: dict[UUID, tuple[str, str, str]] = {}
     for partner_id, role, slug, title_zh, title_en in row.memberships or ():

@@ -9,6 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+READS = "reads"  # the name of the engine for single reads
+LIMITS = "-c lock_timeout=4s -c statement_timeout=30s -c timezone=UTC"  # nobody waits for ever
+POOL: dict[str, Any] = {
+    "hide_parameters": True,  # errors are logged; what people typed is not
+    "pool_timeout": 10,
+    "pool_use_lifo": True,
+}
 
 
 class SettingsError(RuntimeError):
@@ -69,16 +76,25 @@ class Settings:
         return {
             "SQLALCHEMY_DATABASE_URI": self.database_url,
             "SQLALCHEMY_ENGINE_OPTIONS": {
+                **POOL,
                 "pool_pre_ping": True,
-                "hide_parameters": True,  # errors are logged; what people typed is not
                 "pool_size": 8,
                 "max_overflow": 16,
-                "pool_timeout": 10,
-                "pool_use_lifo": True,
-                "connect_args": {
-                    "connect_timeout": 5,
-                    "options": "-c lock_timeout=4s -c statement_timeout=30s -c timezone=UTC",  # nobody waits for ever
-                },
+                "connect_args": {"connect_timeout": 5, "options": LIMITS},
+            },
+            "SQLALCHEMY_BINDS": {
+                READS: {  # app.db.read says what for; it asks again where a ping would have helped
+                    **POOL,
+                    "url": self.database_url,
+                    "isolation_level": "AUTOCOMMIT",
+                    "skip_autocommit_rollback": True,
+                    "pool_size": 4,
+                    "max_overflow": 12,
+                    "connect_args": {
+                        "connect_timeout": 5,
+                        "options": f"{LIMITS} -c default_transaction_read_only=on",
+                    },
+                }
             },
             "SECRET_KEY": self.secret_key,
             "SESSION_COOKIE_NAME": "chancai_session",

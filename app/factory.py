@@ -5,7 +5,6 @@ from pathlib import Path
 
 import jinja2
 from flask import Blueprint, Flask
-from flask.json.provider import DefaultJSONProvider
 from flask_migrate import Migrate
 
 import accounts.access_matrix
@@ -30,15 +29,12 @@ import labs.pages
 from app import access_matrix, access_page, apidocs, assets, catalogs, csrf, demo, jobs, locale, logs, pages, problems
 from app.access_matrix import Section
 from app.config import Settings
+from app.cookies import CookieSessions
 from app.db import db
 from app.jobs import Job
+from app.orjsons import Json
 from labs.adapters import Hub
 from labs.adapters.jupyterhub import JupyterHub
-
-
-class Json(DefaultJSONProvider):
-    sort_keys = False
-    ensure_ascii = False
 
 
 def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = None) -> Flask:
@@ -46,6 +42,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     settings = settings or Settings.from_env()
     app = Flask(__name__, static_folder=None)
     app.json = Json(app)
+    app.session_interface = CookieSessions()
     app.config.from_mapping(settings.as_flask())
     app.config["API_SPEC_OPTIONS"] = {"info": {"version": importlib.metadata.version("chancai")}}
     app.jinja_options = {"undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}

@@ -39,6 +39,7 @@ def init_app(app: Flask, home_parts: list[HomePart], count_unread: Callable[[], 
     app.register_blueprint(site)
     app.register_blueprint(problems)
     app.context_processor(_layout)
+    app.extensions["protection"] = _protection(app)
     app.after_request(_protect)
 
 
@@ -134,12 +135,21 @@ def _layout() -> dict[str, Any]:
 
 
 def _protect(response: Any) -> Any:
-    labs = "".join(f" {hub.public_url}" for hub in current_app.extensions["settings"].hubs)
-    response.headers.setdefault("Content-Security-Policy", CSP.format(labs=labs))
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "same-origin")
-    response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    if request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "private, no-store")
+    """Add what every answer carries, unless the view has said it in its own way."""
+    wanted: dict[str, str] = current_app.extensions["protection"]
+    present = {name.lower() for name in response.headers.keys()}  # noqa: SIM118 - not a dict
+    missing = [(name, value) for name, value in wanted.items() if name.lower() not in present]
+    response.headers.extend(missing)
     return response
+
+
+def _protection(app: Flask) -> dict[str, str]:
+    labs = "".join(f" {hub.public_url}" for hub in app.extensions["settings"].hubs)
+    return {
+        "Content-Security-Policy": CSP.format(labs=labs),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "private, no-store",
+    }

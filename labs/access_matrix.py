@@ -6,6 +6,7 @@ from app.access_matrix import NO_PERSON, OPERATORS, OWNER, PARTNER, SIGNED_IN, T
 
 SEES_THE_LAB = OWNER | TEACHING | PARTNER | OPERATORS
 SEES_THE_BUDGET = TEACHING | PARTNER | OPERATORS
+SEES_THE_HOLD = OWNER | SEES_THE_BUDGET
 SEES_THE_PARTNERS_BUDGET = PARTNER | OPERATORS
 ASKER = frozenset({Walker.TEACHER})  # whose request it is
 
@@ -86,6 +87,9 @@ MATRIX = (
     Section(
         _("Compute budgets"),
         (
+            Action(
+                _("List what the members of the budgets one looks after used"), SIGNED_IN, "GET /api/v1/budgets/usage"
+            ),
             Action(_("List the budgets one looks after"), SIGNED_IN, "GET /budgets", "GET /api/v1/budgets/"),
             Action(
                 _("See a run's budget, who draws on it, and what it paid for"),
@@ -209,6 +213,22 @@ MATRIX = (
                 "POST /requests/<request_id>/withdraw",
                 "POST /api/v1/compute-requests/<request_id>/withdraw",
                 told=SEES_THE_BUDGET,
+            ),
+        ),
+    ),
+    Section(
+        _("Credits put aside for programs"),
+        (
+            Action(_("Put credits of a run's budget aside"), PARTNER | OPERATORS, "POST /api/v1/holds/", told=TEACHING),
+            Action(_("See what was put aside and used"), SEES_THE_HOLD, "GET /api/v1/holds/<hold_id>"),
+            Action(
+                _("Charge it, prolong it, give it back"),
+                PARTNER | OPERATORS,
+                "POST /api/v1/holds/<hold_id>/extend",
+                "POST /api/v1/holds/<hold_id>/usage",
+                "POST /api/v1/holds/<hold_id>/settle",
+                "POST /api/v1/holds/<hold_id>/void",
+                told=SEES_THE_HOLD,
             ),
         ),
     ),

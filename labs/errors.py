@@ -6,7 +6,7 @@ from typing import ClassVar
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _
 
-from app.errors import Conflict, Forbidden, NotFound, Remedy
+from app.errors import Conflict, Forbidden, Invalid, NotFound, Remedy
 
 
 class RefusalClass(StrEnum):
@@ -156,6 +156,18 @@ class IdempotencyConflict(LaunchRefused):
 class HoldClosed(Conflict):
     code = "hold-closed"
     title = _("This session's account is closed already")
+
+
+class HoldOfASession(Conflict):
+    code = "hold-of-a-session"
+    title = _("These credits belong to a lab session")
+    advice = _("They are charged and returned with the session: stop or extend that instead.")
+
+
+class IdempotencyKeyMissing(Invalid):
+    code = "idempotency-key-missing"
+    title = _("This request needs a key of its own")
+    advice = _("Send the header Idempotency-Key with 8 to 100 printable characters, a new one for each new request.")
 
 
 class TransferTooLarge(Conflict):

@@ -27,6 +27,11 @@ def may_grant(actor: Actor) -> bool:
     return actor.may_operate
 
 
+def may_hold(actor: Actor, partner_id: UUID) -> bool:
+    """Programs put credits aside for those who run the platform, and for a partner on budgets of its own."""
+    return actor.may_operate or actor.administers(partner_id)
+
+
 def may_close_periods(actor: Actor) -> bool:
     """The books are those of the centers, so their operators close them."""
     return actor.may_operate

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from xdist.scheduler import LoadScopeScheduling
 
 from accounts.models import Person
-from app.config import HubSettings, Settings
+from app.config import READS, HubSettings, Settings
 from app.db import Base, db
 from app.factory import create_app
 from tests import postgres
@@ -110,7 +110,8 @@ def app(hub: FakeHub, settings: Settings) -> Iterator[Flask]:
         upgrade()
     yield app
     with app.app_context():
-        db.engine.dispose()
+        for engine in db.engines.values():
+            engine.dispose()
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +125,28 @@ def clock(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield coordinates
 
 
+class Within:
+    """Stands for the engine of single reads: they see what the test's own transaction has not committed."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def raw_connection(self) -> "Within":
+        return self
+
+    def cursor(self) -> "Within":
+        return self
+
+    def execute(self, text: str, values: dict[str, Any]) -> None:
+        self._result = self._connection.exec_driver_sql(text, values)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self._result]
+
+    def close(self) -> None:
+        """The test goes on with the connection."""
+
+
 @pytest.fixture
 def database(app: Flask, hub: FakeHub) -> Iterator[None]:
     """One outer transaction for each test, rolled back at its end; commits inside become savepoints."""
@@ -132,12 +155,14 @@ def database(app: Flask, hub: FakeHub) -> Iterator[None]:
         engine = db.engine
         with engine.connect() as connection, connection.begin() as outer:
             db.engines[None] = connection  # type: ignore[index]
+            reads, db.engines[READS] = db.engines[READS], Within(connection)  # type: ignore[index]
             db.session.configure(join_transaction_mode="create_savepoint")
             try:
                 yield
             finally:
                 db.session.remove()
                 db.engines[None] = engine  # type: ignore[index]
+                db.engines[READS] = reads  # type: ignore[index]
                 outer.rollback()
 
 

@@ -22,8 +22,9 @@ from app.errors import Conflict, Invalid, NotFound
 
 PREFIX = "chancai_service_"  # tells which of two tables to look in
 MOST = 30
-OF_PARTNERS = ("accounts:read", "courses:read", "labs:read", "labs:stop", "budgets:read", "budgets:write")
-OF_PLATFORM = ("accounts:read", "courses:read", "labs:read", "labs:stop", "budgets:read", "operations:read")
+OF_BOTH = ("accounts:read", "courses:read", "labs:read", "labs:stop", "budgets:read", "holds:read", "holds:write")
+OF_PARTNERS = (*OF_BOTH, "budgets:write")
+OF_PLATFORM = (*OF_BOTH, "operations:read")
 
 
 def scopes_for(partner_id: UUID | None) -> tuple[str, ...]:

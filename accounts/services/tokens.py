@@ -30,6 +30,8 @@ SCOPES: dict[str, LazyString] = {
     "labs:stop": _l("Stop labs"),
     "budgets:read": _l("See budgets and what was used"),
     "budgets:write": _l("Pass credits on and change shares, as far as you may"),
+    "holds:read": _l("See credits that programs put aside, as far as you may"),
+    "holds:write": _l("Put credits aside for other programs and charge them, as far as you may"),
     "operations:read": _l("See centers and all sessions, as far as you may"),
     "operations:write": _l("Open and close centers and grant credits, as far as you may"),
     "accounts:read": _l("See your account, notices and partners"),

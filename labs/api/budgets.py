@@ -3,16 +3,21 @@
 from typing import Any
 from uuid import UUID
 
+import orjson
+from flask import Response, jsonify
 from flask_smorest import Blueprint
+from flask_smorest.pagination import PaginationParameters
 from sqlalchemy import Select
 
 from app.access import current_actor, require_person, scope, signed_in
 from app.db import transaction
+from app.dumping import Dump, Part
 from app.paging import Rows
 from labs import queries
 from labs.models import Budget, LabSession, MemberCap
 from labs.schemas import (
     BudgetSchema,
+    BudgetUsageSchema,
     CapSchema,
     GrantSchema,
     MemberCapSchema,
@@ -22,6 +27,7 @@ from labs.schemas import (
 from labs.services import budgets
 
 blp = Blueprint("budgets_api", __name__, url_prefix="/api/v1/budgets", description="Compute budgets")
+_usage = Dump(BudgetUsageSchema(), members=Part(("members",), lambda text: orjson.Fragment(text or "[]")))
 
 
 @blp.get("/")
@@ -32,6 +38,18 @@ blp = Blueprint("budgets_api", __name__, url_prefix="/api/v1/budgets", descripti
 def list_budgets() -> Select[Budget]:
     """List the budgets I look after: my partner's, those of my runs; operators list all."""
     return queries.budgets_seen_by(current_actor())
+
+
+@blp.get("/usage")
+@signed_in
+@scope("budgets:read")
+@blp.response(200, BudgetUsageSchema(many=True))
+@blp.paginate(max_page_size=1000)
+def list_usage(pagination_parameters: PaginationParameters) -> Response:
+    """List the budgets I look after with everybody who draws on them, and what each used; up to 1000 at once."""
+    actor, page = current_actor(), pagination_parameters
+    page.item_count = queries.count_budgets(actor)
+    return jsonify(_usage(queries.budgets_with_members(actor, _usage.columns, page.first_item, page.page_size)))
 
 
 @blp.get("/<uuid:budget_id>")

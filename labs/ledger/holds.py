@@ -7,6 +7,7 @@ writes everything with one statement. One refusal in a batch says nothing about 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import NamedTuple
 from uuid import UUID
 
@@ -37,8 +38,10 @@ class Ask:
     seconds: int
     key: str
     expires_at: datetime | None = None
+    purpose: str | None = None  # what a program wants it for; None: for a lab session
+    terms: str = ""  # what else a replay must repeat
 
-    @property
+    @cached_property
     def body(self) -> str:
         return digest(
             Command.RESERVE,
@@ -46,6 +49,7 @@ class Ask:
             person=self.person_id,
             flavor=self.flavor_id,
             seconds=self.seconds,
+            **({"purpose": self.purpose, "terms": self.terms} if self.purpose is not None else {}),
         )
 
 
@@ -233,6 +237,7 @@ def _promise(book: Book, ask: Ask, offer: rates.Offer, now: datetime) -> Booking
         time_zone=offer.tariff.time_zone,
         started_at=None,
         expires_at=ask.expires_at or now + timedelta(seconds=ask.seconds) + UNUSED,
+        purpose=ask.purpose,
         posted_seconds=0,
         posted_micro=0,
         corrected_micro=0,

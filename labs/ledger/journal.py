@@ -241,9 +241,13 @@ WITH asked AS (
 )"""
 _HOLDS = """jsonb_to_recordset(CAST(:holds AS jsonb)) AS h(
         id uuid, created_at timestamptz, budget_id uuid, person_id uuid, center_id uuid, flavor_id uuid, seconds int,
-        amount bigint, price_micro bigint, bands jsonb, time_zone text, started_at timestamptz, expires_at timestamptz,
-        posted_seconds int, posted_micro bigint, corrected_micro bigint, state text, closed_at timestamptz)"""
-_PINNED = ("id", "created_at", "budget_id", "person_id", "center_id", "flavor_id", "price_micro", "bands", "time_zone")
+        amount bigint, price_micro bigint, bands jsonb, time_zone text, purpose text, started_at timestamptz,
+        expires_at timestamptz, posted_seconds int, posted_micro bigint, corrected_micro bigint, state text,
+        closed_at timestamptz)"""
+_PINNED = (
+    *("id", "created_at", "budget_id", "person_id", "center_id", "flavor_id"),
+    *("price_micro", "bands", "time_zone", "purpose"),
+)
 _MOVING = (
     *("seconds", "amount", "started_at", "expires_at", "posted_seconds", "posted_micro", "corrected_micro"),
     *("state", "closed_at"),

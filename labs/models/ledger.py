@@ -71,6 +71,7 @@ class Hold(Entity):
     time_zone: Mapped[str | None]  # of the bands
     started_at: Mapped[datetime | None]  # since when it runs; with bands, the clock decides what a second costs
     expires_at: Mapped[datetime | None]  # when an open hold under which nothing runs gives everything back
+    purpose: Mapped[str | None]  # what a program put it aside for, in its words; None: for a lab session
     posted_seconds: Mapped[int] = mapped_column(default=0)
     posted_micro: Mapped[int] = mapped_column(BigInteger, default=0)
     corrected_micro: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of it, given back

@@ -32,6 +32,17 @@ from labs.queries.budgets import (
 )
 from labs.queries.burn_down import BurnDown, Day, branch_ids, burn_down, day_of, tranches_of
 from labs.queries.centers import center, centers, first_file, flavor, flavors_of, rates_of, rows, template
+from labs.queries.holds import (
+    HoldFacts,
+    HoldPlace,
+    flavor_id,
+    hold,
+    known_keys,
+    partner_of_budget,
+    place_of_hold,
+    terms_of,
+    visible_place,
+)
 from labs.queries.panel import LaunchPanel, Level, Offer, launch_panel
 from labs.queries.requests import (
     RequestFilter,
@@ -77,6 +88,7 @@ from labs.queries.statements import (
     with_a_budget,
 )
 from labs.queries.storage import Storage, last_session_at, rescue_flavor, storage_of
+from labs.queries.usage import budgets_with_members, count_budgets
 from labs.queries.views import open_view, views_into_labs_of, views_of_person, views_of_session, visible_view
 from labs.queries.watch import Watched, watched
 
@@ -86,6 +98,8 @@ __all__ = [
     "BudgetStatus",
     "BurnDown",
     "Day",
+    "HoldFacts",
+    "HoldPlace",
     "LaunchPanel",
     "Level",
     "Offer",
@@ -106,6 +120,7 @@ __all__ = [
     "budgets_by_id",
     "budgets_of_partner",
     "budgets_seen_by",
+    "budgets_with_members",
     "burn_down",
     "cap",
     "caps_of",
@@ -114,6 +129,7 @@ __all__ = [
     "centers",
     "closings",
     "compose",
+    "count_budgets",
     "day_of",
     "deciders_of",
     "ended_sessions_of",
@@ -121,8 +137,11 @@ __all__ = [
     "first_month",
     "flat",
     "flavor",
+    "flavor_id",
     "flavors_of",
+    "hold",
     "is_appointed",
+    "known_keys",
     "last_closed",
     "last_session_at",
     "last_statement",
@@ -140,7 +159,9 @@ __all__ = [
     "outlines",
     "partner_budgets",
     "partner_of",
+    "partner_of_budget",
     "periods",
+    "place_of_hold",
     "rates_of",
     "request",
     "requests_by",
@@ -159,6 +180,7 @@ __all__ = [
     "statuses",
     "storage_of",
     "template",
+    "terms_of",
     "time_left",
     "tranche",
     "tranches_of",
@@ -169,6 +191,7 @@ __all__ = [
     "views_of_person",
     "views_of_session",
     "visible_budget",
+    "visible_place",
     "visible_request",
     "visible_view",
     "watched",

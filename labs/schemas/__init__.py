@@ -1,7 +1,16 @@
 """The shapes that the labs API reads and writes."""
 
-from labs.schemas.budgets import BudgetSchema, CapSchema, GrantSchema, MemberCapSchema, PurseSchema, TransferSchema
+from labs.schemas.budgets import (
+    BudgetSchema,
+    BudgetUsageSchema,
+    CapSchema,
+    GrantSchema,
+    MemberCapSchema,
+    PurseSchema,
+    TransferSchema,
+)
 from labs.schemas.centers import CenterBriefSchema, CenterSchema, CenterStateSchema, FlavorSchema
+from labs.schemas.holds import ExtendHoldSchema, HoldSchema, HoldUsageSchema, ReserveSchema
 from labs.schemas.life import (
     AnswerLookSchema,
     AskLookSchema,
@@ -19,13 +28,17 @@ __all__ = [
     "AnswerLookSchema",
     "AskLookSchema",
     "BudgetSchema",
+    "BudgetUsageSchema",
     "CapSchema",
     "CenterBriefSchema",
     "CenterSchema",
     "CenterStateSchema",
+    "ExtendHoldSchema",
     "ExtendSchema",
     "FlavorSchema",
     "GrantSchema",
+    "HoldSchema",
+    "HoldUsageSchema",
     "KeepAliveSchema",
     "LaunchPanelSchema",
     "LevelSchema",
@@ -35,6 +48,7 @@ __all__ = [
     "OutlookSchema",
     "PurseSchema",
     "RepeatSchema",
+    "ReserveSchema",
     "SessionQuerySchema",
     "SessionSchema",
     "StorageSchema",

@@ -40,6 +40,10 @@ class MemberCapSchema(ma.Schema):
     is_open = fields.Boolean()
 
 
+class BudgetUsageSchema(BudgetSchema):
+    members = fields.Nested(MemberCapSchema, many=True, metadata={"description": "those who used most first"})
+
+
 class CapSchema(ma.Schema):
     cap_micro = fields.Integer(
         strict=True, required=True, allow_none=True, validate=validate.Range(min=0, max=10**15), **MICRO

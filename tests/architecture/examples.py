@@ -240,7 +240,20 @@ def _of_labs(world: World) -> dict[str, Example]:
     days = {"title_zh": "项目", "title_en": "Program", "starts_on": "2026-01-01", "ends_on": "2027-01-01"}
     center = {"slug": "embedded"}
     hub = {"center": "embedded", "user": "u", "server": "lab-0"}
+    wish = {
+        "budget_id": world.ids["budget_id"],
+        "person_id": world.ids["person_id"],
+        "flavor_id": str(world.flavor_id),
+        "seconds": 600,
+        "purpose": "walk",
+    }
+    keyed = {"Idempotency-Key": "walk-walk"}
     return {
+        "POST /api/v1/holds/": Example(json=wish, headers=keyed),
+        "POST /api/v1/holds/<hold_id>/extend": Example(json={"seconds": 60}, headers=keyed),
+        "POST /api/v1/holds/<hold_id>/usage": Example(json={"seconds": 60}),
+        "POST /api/v1/holds/<hold_id>/settle": Example(json={"seconds": 60}),
+        "POST /api/v1/holds/<hold_id>/void": NOTHING,
         "POST /labs/<session_id>/stop": NOTHING,
         "POST /api/v1/lab-sessions/<session_id>/stop": NOTHING,
         "POST /labs/<session_id>/extend": Example(form={"minutes": "15", "key": "walk"}),

@@ -34,7 +34,7 @@ from courses import queries as course_queries
 from courses.models import TeachingRole
 from courses.services import enrollment, runs
 from labs.models import RequestKind
-from labs.services import orders, requests, rescue, sessions, views
+from labs.services import holds, orders, requests, rescue, sessions, views
 from tests.courses.conftest import School
 from tests.fakes import FakeHub
 from tests.make import Make, as_actor
@@ -165,6 +165,13 @@ class World:
         run_job(self.app, self.app.extensions["jobs"]["follow_sessions"])
         return session.id
 
+    def _hold(self) -> UUID:
+        """Credits of the run, put aside for the student by a program of the university."""
+        asked = {"budget_id": self.run.budget_id, "person_id": self.student.id, "flavor_id": self.school.flavor.id}
+        administrator = as_actor(self.people[Walker.ADMIN])
+        wanted = {"seconds": 600, "purpose": "walk", "expires_in": None, "key": "walk-0000", "address": None}
+        return holds.reserve(administrator, **asked, **wanted).hold.id
+
     def _keep_personal_things(self) -> None:
         """What belongs to the student alone, and what everybody has."""
         self._keep(SignIn(person_id=self.student.id, key_sha256="0", expires_at=clock.now() + timedelta(hours=1)))
@@ -229,6 +236,7 @@ class World:
             "budget_id": self.run.budget_id,
             "person_id": self.student.id,
             "request_id": self.request_id,
+            "hold_id": self._hold(),
             "invitation_id": self.invitation.id,
             "token_id": _one(PersonalToken, sha256="0"),
             "sign_in_id": _one(SignIn, key_sha256="0"),

@@ -1,0 +1,273 @@
+"""Credits for other programs than labs: put aside, prolonged, charged, and given back (docs/labs.md, "Holds").
+
+Reserving and settling are done in groups, because a class that starts its jobs draws on one budget at once: they
+commit by themselves (labs/grouping.py). The rest happens in the transaction of the caller, as everywhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import select
+
+from accounts import queries as accounts_queries
+from app import audit, clock
+from app.access import Actor
+from app.db import db
+from app.errors import DomainError, Forbidden, Invalid
+from labs import ledger, policy, queries
+from labs.errors import (
+    AgreementEnded,
+    BudgetNotActive,
+    CenterMaintenance,
+    ExceedsMaxRequest,
+    FlavorNotGranted,
+    HoldClosed,
+    HoldOfASession,
+    LaunchRefused,
+)
+from labs.grouping import Groups
+from labs.models import CenterState, Hold, HoldState
+from labs.queries import HoldFacts, HoldPlace
+
+SPARE = timedelta(days=1)  # how long after its time an open hold ends by itself, unless it was said
+
+
+@dataclass(frozen=True)
+class Source:
+    """Who asks, and from where: for the trail, and for the key."""
+
+    actor: Actor
+    address: str | None
+
+    def key(self, given: str) -> str:
+        """Keys are of whoever acts: a person, a partner, or the platform. Tokens change, these do not."""
+        whose = self.actor.person_id or next(iter(self.actor.memberships), None)
+        return f"api:{whose.hex if whose else 'platform'}:{given}"
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """A hold, and whether its key had been used for the very same before."""
+
+    hold: HoldFacts
+    is_replay: bool
+
+
+@dataclass(frozen=True)
+class _Wish:
+    source: Source
+    partner_id: UUID
+    ask: ledger.Ask
+
+
+@dataclass(frozen=True)
+class _End:
+    source: Source
+    partner_id: UUID
+    hold_id: UUID
+    seconds: int
+    started_at: datetime
+
+
+def reserve(
+    actor: Actor,
+    *,
+    budget_id: UUID,
+    person_id: UUID,
+    flavor_id: UUID,
+    seconds: int,
+    purpose: str,
+    expires_in: int | None,
+    key: str,
+    address: str | None,
+) -> Reserved:
+    """Put the price of so many seconds aside for a member of the budget, or refuse. Commits by itself.
+
+    The same key with the same body gives the same hold again, and with another one a conflict.
+    """
+    partner_id = queries.partner_of_budget(budget_id)
+    if not policy.may_hold(actor, partner_id):
+        queries.visible_budget(actor, budget_id)
+        raise Forbidden
+    source = Source(actor, address)
+    lasts = timedelta(seconds=expires_in) if expires_in is not None else timedelta(seconds=seconds) + SPARE
+    ask = ledger.Ask(
+        budget_id=budget_id,
+        person_id=person_id,
+        flavor_id=flavor_id,
+        seconds=seconds,
+        key=source.key(key),
+        expires_at=clock.now() + lasts,
+        purpose=purpose,
+        terms=f"expires in {expires_in}",
+    )
+    return _RESERVING.submit(budget_id, _Wish(source, partner_id, ask))
+
+
+def settle(actor: Actor, hold_id: UUID, seconds: int, *, started_at: datetime | None, address: str | None) -> HoldFacts:
+    """Charge what was used, give the rest back, close the hold. Commits by itself. Settling twice is settling once."""
+    place = _writable(actor, hold_id)
+    end = _End(Source(actor, address), place.partner_id, hold_id, seconds, _start(place, started_at))
+    return _SETTLING.submit(place.budget_id, end)
+
+
+def extend(actor: Actor, hold_id: UUID, seconds: int, *, key: str) -> Reserved:
+    """Put so many seconds more aside, under the same rate, or refuse. The hold lives as much longer."""
+    place = _writable(actor, hold_id)
+    key = Source(actor, None).key(key)
+    is_replay = bool(queries.known_keys([key]))
+    hold = ledger.extend(hold_id, seconds, key=key)
+    if not is_replay:
+        audit.record(actor, "hold.extend", hold, partner_id=place.partner_id, seconds=seconds)
+    return Reserved(HoldFacts.of(hold), is_replay)
+
+
+def use(actor: Actor, hold_id: UUID, seconds: int, *, started_at: datetime | None) -> HoldFacts:
+    """Charge what was used so far: seconds since it started, all together. Fewer than before change nothing."""
+    place = _writable(actor, hold_id)
+    hold = ledger.post(hold_id, seconds, _start(place, started_at))
+    if hold.state is not HoldState.OPEN and seconds > hold.posted_seconds:
+        raise _closed(HoldFacts.of(hold))
+    return HoldFacts.of(hold)
+
+
+def void(actor: Actor, hold_id: UUID) -> HoldFacts:
+    """Give everything back: nothing ever ran under it."""
+    place = _writable(actor, hold_id)
+    was_open = _open_among([hold_id])
+    hold = ledger.void(hold_id)
+    if was_open:
+        audit.record(actor, "hold.void", hold, partner_id=place.partner_id)
+    return HoldFacts.of(hold)
+
+
+# --- in groups ----------------------------------------------------------------------------------------------------
+
+
+def _reserve_all(wishes: list[_Wish]) -> list[Reserved | DomainError]:
+    """Reserve for all of them in one transaction, in their order; who is refused is refused alone."""
+    known = queries.known_keys([wish.ask.key for wish in wishes])
+    judge = _Judge(wishes)
+    answers: dict[int, Reserved | DomainError] = {}
+    asked = []
+    for number, wish in enumerate(wishes):
+        refusal = None if wish.ask.key in known else judge.obstacle(wish.ask)
+        if refusal is None:
+            asked.append((number, wish))
+        else:
+            answers[number] = refusal
+    made: set[UUID] = set()
+    entries = []
+    for (number, wish), outcome in zip(asked, ledger.reserve_many([wish.ask for _number, wish in asked]), strict=True):
+        if isinstance(outcome, DomainError):
+            answers[number] = outcome
+            continue
+        is_replay = wish.ask.key in known or outcome.id in made
+        made.add(outcome.id)
+        answers[number] = Reserved(HoldFacts.of(outcome), is_replay)
+        if not is_replay:
+            entries.append(_reserved(wish, outcome))
+    audit.record_all(entries)
+    return [answers[number] for number in range(len(wishes))]
+
+
+def _settle_all(ends: list[_End]) -> list[HoldFacts | DomainError]:
+    """Settle all of them in one transaction, in their order. A closed hold stays as it is."""
+    was_open = _open_among([end.hold_id for end in ends])
+    holds = ledger.settle_many([ledger.Used(end.hold_id, end.seconds, end.started_at) for end in ends])
+    answers: list[HoldFacts | DomainError] = []
+    entries = []
+    for end, hold in zip(ends, holds, strict=True):
+        facts = HoldFacts.of(hold)
+        is_done = facts.state is HoldState.SETTLED and end.seconds <= facts.posted_seconds
+        answers.append(facts if is_done else _closed(facts))
+        if is_done and end.hold_id in was_open:
+            was_open.discard(end.hold_id)
+            entries.append(_settled(end, facts))
+    audit.record_all(entries)
+    return answers
+
+
+_RESERVING: Groups[_Wish, Reserved] = Groups(_reserve_all)
+_SETTLING: Groups[_End, HoldFacts] = Groups(_settle_all)
+
+
+class _Judge:
+    """What stands in the way of these wishes besides credits; asked once for each budget and flavor."""
+
+    def __init__(self, wishes: list[_Wish]) -> None:
+        asks = [wish.ask for wish in wishes]
+        self._now = clock.now()
+        self._terms = queries.terms_of({ask.budget_id for ask in asks}, {ask.flavor_id for ask in asks})
+        partners = {p for terms in self._terms.values() for p in (terms.partner_id, terms.center_partner_id)}
+        self._agreed = accounts_queries.under_agreement(partners) if partners else set()
+
+    def obstacle(self, ask: ledger.Ask) -> LaunchRefused | None:
+        terms = self._terms.get((ask.budget_id, ask.flavor_id))
+        if terms is None or not terms.flavor_is_active:
+            return FlavorNotGranted(_("There is no such flavor, or it is offered no more."))
+        if terms.is_closed or not terms.starts_at <= self._now < terms.ends_at:
+            dates = {"starts_at": terms.starts_at.isoformat(), "ends_at": terms.ends_at.isoformat()}
+            return BudgetNotActive(layer={"name": "budget", **dates})
+        for partner_id in (terms.partner_id, terms.center_partner_id):
+            if partner_id not in self._agreed:
+                return AgreementEnded(partner_id=str(partner_id))
+        if terms.center_state is not CenterState.UP:
+            return CenterMaintenance(center=terms.center, state=terms.center_state)
+        if ask.seconds > terms.longest_minutes * 60:
+            facts = {"limit": terms.longest_minutes * 60, "asked": ask.seconds, "unit": "seconds"}
+            return ExceedsMaxRequest(layer={"name": "flavor", **facts})
+        return None
+
+
+def _writable(actor: Actor, hold_id: UUID) -> HoldPlace:
+    """Where the hold belongs, for those who may charge it; holds of labs are charged by their sessions alone."""
+    place = queries.place_of_hold(hold_id)
+    if not policy.may_hold(actor, place.partner_id):
+        queries.visible_place(actor, hold_id)
+        raise Forbidden
+    if not place.is_of_program:
+        raise HoldOfASession
+    return place
+
+
+def _open_among(hold_ids: list[UUID]) -> set[UUID]:
+    """Those that are open, and stay so until this transaction ends."""
+    statement = select(Hold.id, Hold.state).where(Hold.id.in_(hold_ids)).order_by(Hold.id).with_for_update()
+    return {hold_id for hold_id, state in db.session.execute(statement) if state is HoldState.OPEN}
+
+
+def _start(place: HoldPlace, given: datetime | None) -> datetime:
+    if given is not None and not place.created_at <= given <= clock.now():
+        raise Invalid(
+            _("It starts after its credits were put aside, and not in the future."), created_at=place.created_at
+        )
+    return given.astimezone(UTC) if given is not None else place.created_at
+
+
+def _closed(hold: HoldFacts) -> HoldClosed:
+    return HoldClosed(state=hold.state, posted_seconds=hold.posted_seconds, closed_at=hold.closed_at)
+
+
+def _reserved(wish: _Wish, hold: Hold) -> dict[str, Any]:
+    ask = wish.ask
+    facts = {"budget": ask.budget_id, "person": ask.person_id, "seconds": ask.seconds, "amount_micro": hold.amount}
+    return _trace(wish, "hold.reserve", hold.id, facts | {"purpose": ask.purpose})
+
+
+def _settled(end: _End, hold: HoldFacts) -> dict[str, Any]:
+    facts = {"seconds": hold.posted_seconds, "charged_micro": hold.posted_micro}
+    return _trace(end, "hold.settle", hold.id, facts)
+
+
+def _trace(item: _Wish | _End, action: str, hold_id: UUID, facts: Mapping[str, object]) -> dict[str, Any]:
+    source = item.source
+    return audit.entry(
+        *(source.actor, action, Hold.__tablename__, hold_id, facts),
+        partner_id=item.partner_id,
+        address=source.address,
+    )
