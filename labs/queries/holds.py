@@ -7,14 +7,14 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Select, Uuid, any_, bindparam, select, true
+from sqlalchemy import ARRAY, Select, Uuid, any_, bindparam, or_, select, true
 
 from app.access import Actor
 from app.db import Read, db
 from app.errors import NotFound
 from labs import policy
 from labs.models import Budget, Center, CenterState, Flavor, Hold, HoldState, LedgerTransaction
-from labs.queries.budgets import manages
+from labs.queries.budgets import looked_after_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,11 @@ def terms_of(budget_ids: set[UUID], flavor_ids: set[UUID]) -> dict[tuple[UUID, U
 def visible_place(actor: Actor, hold_id: UUID) -> HoldPlace:
     """Where the hold belongs, for those who may see it: its budget is theirs to look after, or it is for them."""
     place = place_of_hold(hold_id)
-    if policy.may_hold(actor, place.partner_id) or manages(actor, place.budget_id):
+    if policy.may_hold(actor, place.partner_id):
         return place
-    if actor.person_id is None or _person()(hold_id=hold_id)[0][0] != actor.person_id:
+    mine = or_(Hold.person_id == actor.person_id, looked_after_by(actor))
+    statement = select(Hold.id).join(Budget, Budget.id == Hold.budget_id).where(Hold.id == hold_id, mine)
+    if actor.person_id is None or db.session.scalar(statement) is None:
         raise NotFound
     return place
 
@@ -134,11 +136,6 @@ def _place() -> Read:
 @cache
 def _hold() -> Read:
     return Read(select(*(getattr(Hold, name) for name in _COLUMNS)).where(Hold.id == bindparam("hold_id")))
-
-
-@cache
-def _person() -> Read:
-    return Read(select(Hold.person_id).where(Hold.id == bindparam("hold_id")))
 
 
 @cache
