@@ -23,7 +23,7 @@ from labs.schemas.budget_tree import (
     TrancheSchema,
     TreeQuerySchema,
 )
-from labs.schemas.budgets import BudgetSchema
+from labs.schemas.budgets import BudgetSchema, TransferSchema
 from labs.services import budget_tree
 
 blp = Blueprint("budget_tree_api", __name__, url_prefix="/api/v1", description="The tree of compute budgets")
@@ -93,6 +93,31 @@ def move(body: dict[str, Any], budget_id: UUID) -> Budget:
     key = f"move:{require_person(actor).hex}:api:{body['key']}"
     with transaction():
         return budget_tree.move(actor, body["from_id"], budget_id, body["amount_micro"], key=key)
+
+
+@blp.post("/budgets/<uuid:budget_id>/pull-backs")
+@signed_in
+@scope("budgets:write")
+@blp.arguments(TransferSchema)
+@blp.response(201, BudgetSchema)
+def pull_back(body: dict[str, Any], budget_id: UUID) -> Budget:
+    """Take unused credits back into the budget above."""
+    actor = current_actor()
+    key = f"pull-back:{require_person(actor).hex}:api:{body['key']}"
+    with transaction():
+        found = queries.visible_budget(actor, budget_id)
+        return budget_tree.pull_back(actor, found.id, body["amount_micro"], key=key)
+
+
+@blp.post("/budgets/<uuid:budget_id>/close")
+@signed_in
+@scope("budgets:write")
+@blp.response(200, BudgetSchema)
+def close(budget_id: UUID) -> Budget:
+    """Let nothing more start on this budget; what is left goes back to the budget above."""
+    actor = current_actor()
+    with transaction():
+        return budget_tree.close(actor, queries.visible_budget(actor, budget_id).id)
 
 
 @blp.post("/budgets/<uuid:budget_id>/shares")

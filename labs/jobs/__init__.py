@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from app.jobs import Job
+from labs.jobs.budgets import give_back_credits, warn_of_budgets
 from labs.jobs.closing import close_months
 from labs.jobs.following import follow_sessions
 from labs.jobs.idle import stop_idle
@@ -22,5 +23,7 @@ JOBS = [
     Job(post_usage, every=timedelta(seconds=60)),
     Job(expire_credits, every=timedelta(minutes=10)),
     Job(apply_rates, every=timedelta(seconds=30)),
+    Job(give_back_credits, every=timedelta(minutes=10)),
+    Job(warn_of_budgets, every=timedelta(days=1)),
     Job(close_months, every=timedelta(hours=1)),
 ]

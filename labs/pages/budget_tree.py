@@ -185,6 +185,29 @@ def set_shares(budget_id: UUID) -> ResponseReturnValue:
     return redirect(url_for(".budget", budget_id=budget_id), 303)
 
 
+@blp.post("/budgets/<uuid:budget_id>/pull-back")
+@signed_in
+def pull_back(budget_id: UUID) -> ResponseReturnValue:
+    """Take unused credits back into the budget above."""
+    found = _shaped(budget_id)
+    with transaction():
+        key = f"form:{request.form.get('key', uuid7().hex)}"
+        budget_tree.pull_back(current_actor(), found.id, forms.amount(), key=key)
+    flash(_("The credits are back in the budget above."), "success")
+    return redirect(url_for(".budget", budget_id=budget_id), 303)
+
+
+@blp.post("/budgets/<uuid:budget_id>/close")
+@signed_in
+def close_budget(budget_id: UUID) -> ResponseReturnValue:
+    """Let nothing more start on it; what is left goes back."""
+    found = _changed(budget_id)
+    with transaction():
+        budget_tree.close(current_actor(), found.id)
+    flash(_("The budget is closed."), "success")
+    return redirect(url_for(".budget", budget_id=budget_id), 303)
+
+
 @blp.post("/budgets/<uuid:budget_id>/move")
 @signed_in
 def move_credits(budget_id: UUID) -> ResponseReturnValue:

@@ -30,7 +30,7 @@ from labs.queries.budgets import (
     usage_of_people,
     visible_budget,
 )
-from labs.queries.burn_down import BurnDown, Day, branch_ids, burn_down, day_of, tranches_of
+from labs.queries.burn_down import BurnDown, Day, branch_ids, burn_down, day_of, spendable, tranches_of
 from labs.queries.centers import center, centers, first_file, flavor, flavors_of, rates_of, rows, template
 from labs.queries.holds import (
     HoldFacts,
@@ -175,6 +175,7 @@ __all__ = [
     "sessions_of_partner",
     "sessions_of_person",
     "sessions_seen_by",
+    "spendable",
     "statement_of",
     "statements_by_partner",
     "statuses",

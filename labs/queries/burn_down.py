@@ -102,6 +102,15 @@ def burn_down(budget: Budget) -> BurnDown:
     )
 
 
+def spendable(budget_id: UUID) -> int:
+    """What can be spent or given back now: neither expired nor of a later time."""
+    now = clock.now()
+    statement = select(func.coalesce(func.sum(Tranche.remaining), 0)).where(
+        Tranche.budget_id == budget_id, Tranche.valid_from <= now, Tranche.valid_until > now
+    )
+    return int(db.session.scalar(statement) or 0)
+
+
 def tranches_of(budget_id: UUID) -> list[Tranche]:
     """What is still to be spent, the first to expire first."""
     statement = (

@@ -27,6 +27,7 @@ class BudgetSchema(ma.Schema):
     title_en = fields.String()
     starts_at = fields.AwareDateTime()
     ends_at = fields.AwareDateTime()
+    is_closed = fields.Boolean()
     member_cap_micro = fields.Integer(allow_none=True, **MICRO)
     purse = fields.Nested(PurseSchema)
 

@@ -18,12 +18,15 @@ from app.ids import uuid7
 from labs import ledger, policy, queries
 from labs.errors import (
     BudgetClosed,
+    BudgetsBelowOpen,
     CapsChanged,
     IdempotencyConflict,
     NotBelow,
+    OverrunOpen,
     RequestNotPossible,
+    RootBudget,
 )
-from labs.models import MAY_STAND_BELOW, Budget, BudgetKind, MemberCap
+from labs.models import MAY_STAND_BELOW, Budget, BudgetKind, MemberCap, Purse
 from labs.services import budgets
 
 LONGEST_TITLE = 120
@@ -115,6 +118,68 @@ def change(actor: Actor, budget_id: UUID, **values: object) -> Budget:
         audit.record(actor, "budget.change", budget, partner_id=budget.partner_id, **changed)
     db.session.flush()
     return budget
+
+
+def pull_back(actor: Actor, budget_id: UUID, amount_micro: int, *, key: str) -> Budget:
+    """Take unused credits back into the budget above, at once: the partner's administrator's own business."""
+    budget = queries.budget(budget_id)
+    require(policy.may_shape(actor, budget))
+    if budget.parent_id is None:
+        raise RootBudget
+    if not 0 < amount_micro <= MOST_MICRO:
+        raise Invalid(_("The amount must be more than nothing, and no more than a billion credits."))
+    ledger.pull_back(budget_id, budget.parent_id, amount_micro, key=key, actor_id=actor.person_id)
+    audit.record(actor, "budget.pull-back", budget, partner_id=budget.partner_id, amount_micro=amount_micro)
+    db.session.refresh(budget.purse)
+    return budget
+
+
+def close(actor: Actor, budget_id: UUID) -> Budget:
+    """Let nothing more start on this budget; what is left goes back to the budget above, and what running labs do
+    not use follows. A partner's own budget is closed by those who granted it; its credits expire in their time."""
+    budget = _locked(budget_id)
+    require(policy.may_change_budget(actor, budget))
+    if budget.is_closed:
+        return budget
+    if db.session.scalar(sa.select(Budget.id).where(Budget.parent_id == budget_id, ~Budget.is_closed).limit(1)):
+        raise BudgetsBelowOpen
+    db.session.refresh(budget.purse)
+    if budget.purse.overrun:
+        raise OverrunOpen(overrun_micro=budget.purse.overrun)
+    budget.is_closed = True
+    left = _give_back(budget, actor.person_id)
+    audit.record(actor, "budget.close", budget, partner_id=budget.partner_id, given_back_micro=left)
+    db.session.flush()
+    db.session.refresh(budget.purse)
+    return budget
+
+
+def give_back_after(budget_id: UUID) -> int:
+    """What came back to a closed budget goes to the nearest open one above; return how much."""
+    budget = _locked(budget_id)
+    return _give_back(budget, None) if budget.is_closed else 0
+
+
+def closed_with_credits() -> list[UUID]:
+    """Closed budgets to which labs have given something back since."""
+    statement = (
+        sa.select(Budget.id)
+        .join(Purse, Purse.budget_id == Budget.id)
+        .where(Budget.is_closed, Budget.parent_id.is_not(None), Purse.available > 0)
+        .order_by(Budget.id)
+        .limit(100)
+    )
+    return list(db.session.scalars(statement))
+
+
+def _give_back(budget: Budget, actor_id: UUID | None) -> int:
+    above = [row for row in queries.above(budget) if not row.is_closed]
+    left = queries.spendable(budget.id)
+    if not above or not left:
+        return 0
+    key = f"close:{budget.id.hex}:{uuid7().hex}"
+    ledger.pull_back(budget.id, above[-1].id, left, key=key, actor_id=actor_id, reason="closed")
+    return left
 
 
 def move(actor: Actor, from_id: UUID, to_id: UUID, amount_micro: int, *, key: str) -> Budget:

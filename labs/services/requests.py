@@ -28,7 +28,7 @@ from labs.errors import (
     RootBudget,
     TooManyOpenRequests,
 )
-from labs.models import Budget, BudgetKind, ComputeRequest, RequestKind, RequestState
+from labs.models import Budget, BudgetKind, ComputeRequest, LabSession, RequestKind, RequestState
 
 LONGEST_TEXT = 2000
 OPEN_AT_ONCE = 20  # of one person
@@ -102,13 +102,14 @@ def ask_correction(
     """Ask for a charge to be given back at the center's cost; without an amount, all of it."""
     session = queries.session(actor, session_id)
     require(policy.may_ask_correction(actor, session, manages=queries.manages(actor, session.budget_id)))
-    if session.is_live or not session.charged_micro:
+    if session.is_live or not session.charged_micro or session.hold is None:
         raise RequestNotPossible(_("Only what a lab that has ended was charged can be given back."))
-    amount = _amount(session.charged_micro if amount_micro is None else amount_micro)
-    if amount > session.charged_micro:
+    charged = session.charged_micro - session.hold.corrected_micro
+    amount = _amount(charged if amount_micro is None else amount_micro)
+    if amount > charged:
         raise RequestNotPossible(
-            _("This lab was charged %(charged)s credits.", charged=locale.credits_text(session.charged_micro, 4)),
-            charged_micro=session.charged_micro,
+            _("This lab was charged %(charged)s credits.", charged=locale.credits_text(charged, 4)),
+            charged_micro=charged,
         )
     budget = queries.budget(session.budget_id)
     asked = ComputeRequest(
@@ -189,25 +190,59 @@ def _grant(actor: Actor, found: ComputeRequest, amount: int) -> None:
     until = found.valid_until or found.budget.ends_at
     if until <= clock.now():
         raise RequestNotPossible(_("The time for which the credits were to be valid is over."))
-    ledger.grant(found.budget_id, amount, clock.now(), until, key=_key(found), actor_id=actor.person_id)
+    ledger.grant(
+        found.budget_id,
+        amount,
+        clock.now(),
+        until,
+        key=_key(found),
+        actor_id=actor.person_id,
+        reason=found.reason,
+    )
 
 
 def _supplement(actor: Actor, found: ComputeRequest, amount: int) -> None:
     parent_id = found.budget.parent_id
     assert parent_id is not None, "checked when it was asked for"
     _require_not_closed(queries.budget(parent_id))
-    ledger.transfer(parent_id, found.budget_id, amount, key=_key(found), actor_id=actor.person_id)
+    ledger.transfer(parent_id, found.budget_id, amount, key=_key(found), actor_id=actor.person_id, reason=found.reason)
 
 
 def _transfer(actor: Actor, found: ComputeRequest, amount: int) -> None:
     assert found.other_budget_id is not None, "checked when it was asked for"
-    ledger.transfer(found.other_budget_id, found.budget_id, amount, key=_key(found), actor_id=actor.person_id)
+    ledger.transfer(
+        found.other_budget_id, found.budget_id, amount, key=_key(found), actor_id=actor.person_id, reason=found.reason
+    )
+
+
+def _pull_back(actor: Actor, found: ComputeRequest, amount: int) -> None:
+    parent_id = found.budget.parent_id
+    assert parent_id is not None, "checked when it was asked for"
+    _require_not_closed(queries.budget(parent_id))
+    ledger.pull_back(found.budget_id, parent_id, amount, key=_key(found), actor_id=actor.person_id, reason=found.reason)
+
+
+def _prolong(actor: Actor, found: ComputeRequest, _amount: int) -> None:
+    assert found.tranche_id is not None, "checked when it was asked for"
+    assert found.valid_until is not None, "checked when it was asked for"
+    if found.valid_until <= max(clock.now(), queries.tranche(found.budget_id, found.tranche_id).valid_until):
+        raise RequestNotPossible(_("The time for which the credits were to be valid is over."))
+    ledger.prolong(found.tranche_id, found.valid_until, key=_key(found), actor_id=actor.person_id, reason=found.reason)
+
+
+def _correct(actor: Actor, found: ComputeRequest, amount: int) -> None:
+    session = db.session.get_one(LabSession, found.session_id)
+    assert session.hold_id is not None, "checked when it was asked for"
+    ledger.correct(session.hold_id, amount, found.reason, key=_key(found), actor_id=actor.person_id)
 
 
 MOVES: dict[RequestKind, Callable[[Actor, ComputeRequest, int], None]] = {
     RequestKind.GRANT: _grant,
     RequestKind.SUPPLEMENT: _supplement,
     RequestKind.TRANSFER: _transfer,
+    RequestKind.PULL_BACK: _pull_back,
+    RequestKind.EXTENSION: _prolong,
+    RequestKind.CORRECTION: _correct,
 }
 
 
@@ -220,8 +255,6 @@ def _key(found: ComputeRequest) -> str:
 
 def _check(actor: Actor, asked: ComputeRequest, budget: Budget) -> None:
     """What was asked for fits the budget."""
-    if asked.kind not in MOVES:
-        raise RequestNotPossible
     _require_not_closed(budget)
     if asked.kind is RequestKind.GRANT and budget.kind is not BudgetKind.PARTNER:
         raise RequestNotPossible(_("New credits are granted to a partner's own budget."))

@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from accounts.models import Membership, Notice, Person
+from accounts.models import Membership, Notice, Person, PlatformRoleGrant
 from app import clock as app_clock
 from app.access import Actor, MemberRole, PlatformRole
 from app.audit import AuditEntry
 from app.db import db, transaction
 from app.errors import Forbidden, Invalid, NotFound
 from app.locale import MICRO
-from labs import ledger_audit, queries
+from labs import ledger, queries
 from labs.errors import (
     BudgetClosed,
+    CorrectionTooLarge,
     IdempotencyConflict,
     OwnRequest,
     RequestDecided,
@@ -25,8 +26,8 @@ from labs.errors import (
     TransferTooLarge,
 )
 from labs.models import Budget, BudgetManager, ComputeRequest, Purse, RequestKind, RequestState
-from labs.services import requests
-from tests.make import Make, as_actor
+from labs.services import requests, sessions
+from tests.make import Make, as_actor, sign_in
 
 SUPPLEMENT, GRANT, TRANSFER = RequestKind.SUPPLEMENT, RequestKind.GRANT, RequestKind.TRANSFER
 
@@ -83,7 +84,7 @@ def test_an_approved_supplement_comes_from_the_budget_above(office):
 
     assert (left(office.root_id), left(office.run_id)) == (70, 30)
     assert state(found) is RequestState.APPROVED
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def test_less_can_be_approved_and_never_more(office):
@@ -183,7 +184,7 @@ def test_new_credits_are_asked_for_by_the_administrator_and_given_by_an_operator
     office.approve(found, who=office.operator)
 
     assert left(office.root_id) == 140
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def test_a_transfer_goes_between_budgets_of_one_partner(office, make):
@@ -359,6 +360,214 @@ def test_every_act_leaves_a_trace_with_its_reason(office):
     assert acts["request.approve"].changes["note"] == "One is enough."
     assert acts["request.approve"].changes["granted_micro"] == MICRO
     assert acts["request.approve"].partner_id == office.partner.id
+
+
+def test_what_is_given_back_goes_to_the_budget_above(office):
+    found = office.ask(4, kind=RequestKind.PULL_BACK)
+
+    office.approve(found)
+
+    assert (left(office.root_id), left(office.run_id)) == (94, 6)
+    assert ledger.audit() == []
+
+
+def test_more_than_is_left_cannot_be_given_back(office):
+    found = office.ask(11, kind=RequestKind.PULL_BACK)
+
+    with pytest.raises(TransferTooLarge):
+        office.approve(found)
+    assert state(found) is RequestState.ASKED
+
+
+def test_credits_are_valid_longer_when_an_operator_says_so(office):
+    tranche = queries.tranches_of(office.run_id)[0]
+    until = tranche.valid_until + timedelta(days=30)
+    found = office.ask(kind=RequestKind.EXTENSION, amount_micro=None, tranche_id=tranche.id, valid_until=until)
+    with pytest.raises(Forbidden):
+        office.approve(found)
+
+    office.approve(found, who=office.operator)
+
+    db.session.expire_all()
+    assert [row.valid_until for row in queries.tranches_of(office.run_id)] == [until]
+    assert left(office.run_id) == 10
+    assert ledger.audit() == []
+
+
+def test_an_extension_says_which_credits_and_until_when(office, make):
+    own, foreign = queries.tranches_of(office.run_id)[0], queries.tranches_of(office.root_id)[0]
+    later = own.valid_until + timedelta(days=1)
+
+    def ask(**values: Any) -> None:
+        office.ask(kind=RequestKind.EXTENSION, amount_micro=None, **values)
+
+    with pytest.raises(Invalid):
+        ask(tranche_id=own.id)
+    with pytest.raises(Invalid):
+        ask(tranche_id=own.id, valid_until=own.valid_until)
+    with pytest.raises(Invalid):
+        ask(tranche_id=own.id, valid_until=app_clock.now() - timedelta(days=1))
+    with pytest.raises(NotFound):
+        ask(tranche_id=foreign.id, valid_until=later)
+
+
+@pytest.fixture
+def charged(campus, clock):
+    """A lab that has ended and was charged half a credit."""
+    session = campus.running()
+    clock.shift(timedelta(minutes=30))
+    campus.run("reconcile_centers")
+    with transaction():
+        sessions.stop(as_actor(campus.student), session.id)
+    for _pass in (1, 2, 3):
+        campus.run("follow_sessions")
+    return campus.again(session.id)
+
+
+def test_a_charge_is_given_back_at_the_centers_cost(campus, charged, make):
+    operator = as_actor(make.platform(PlatformRole.OPERATOR))
+    before = campus.purse()
+    with transaction():
+        found = requests.ask_correction(as_actor(campus.student), charged.id, reason="The center was away.")
+    assert found.amount_micro == charged.charged_micro > 0
+
+    with transaction():
+        requests.approve(operator, found.id)
+
+    after = campus.purse()
+    assert (after[0] - before[0], before[2] - after[2]) == (charged.charged_micro, charged.charged_micro)
+    assert ledger.audit() == []
+    with pytest.raises(RequestNotPossible):
+        requests.ask_correction(as_actor(campus.student), charged.id, reason="Again.", amount_micro=1)
+
+
+def test_a_charge_is_given_back_once_though_two_ask(campus, charged, make):
+    operator = as_actor(make.platform(PlatformRole.OPERATOR))
+    with transaction():
+        first, second = (
+            requests.ask_correction(as_actor(campus.student), charged.id, reason="The center was away.")
+            for _time in (1, 2)
+        )
+        requests.approve(operator, first.id)
+
+    with pytest.raises(CorrectionTooLarge):
+        requests.approve(operator, second.id)
+
+
+def test_no_more_than_was_charged_and_not_while_it_runs(campus, charged):
+    me = as_actor(campus.student)
+    running = campus.running()
+
+    with pytest.raises(RequestNotPossible):
+        requests.ask_correction(me, charged.id, reason="Double it.", amount_micro=charged.charged_micro + 1)
+    with pytest.raises(RequestNotPossible):
+        requests.ask_correction(me, running.id, reason="Too early.")
+
+
+def test_nobody_else_asks_for_a_strangers_charge(charged, make):
+    with pytest.raises(NotFound):
+        requests.ask_correction(as_actor(make.person()), charged.id, reason="Mine.")
+
+
+def test_an_operator_does_not_decide_on_the_own_lab(campus, charged, make):
+    make._save(
+        PlatformRoleGrant(
+            person_id=campus.student.id, role=PlatformRole.OPERATOR, from_at=app_clock.now(), reason="both"
+        )
+    )
+    me = as_actor(campus.student)
+    with transaction():
+        found = requests.ask_correction(me, charged.id, reason="The center was away.")
+
+    with pytest.raises(OwnRequest):
+        requests.approve(me, found.id)
+
+
+# --- pages and API ------------------------------------------------------------------------------------------------
+
+
+def test_a_request_goes_all_the_way_on_pages(app, office):
+    teacher, administrator = sign_in(app, office.teacher), sign_in(app, office.administrator)
+    form = teacher.get(f"/budgets/{office.run_id}/requests/new?kind=supplement&amount=12.5").text
+    assert 'value="12.5"' in form
+
+    body = {"kind": "supplement", "amount": "12.5", "reason": "شكرا <b>算力</b>", "key": "k1"}
+    asked = teacher.post(f"/budgets/{office.run_id}/requests", data=body)
+    again = teacher.post(f"/budgets/{office.run_id}/requests", data=body)
+    assert asked.status_code == 303
+    assert asked.location == again.location
+    assert "12.5 credits" in administrator.get("/requests").text
+    page = administrator.get(asked.location).text
+    assert "شكرا &lt;b&gt;算力&lt;/b&gt;" in page
+    refused = administrator.post(asked.location + "/approve", data={"amount": "13"})
+    assert refused.status_code == 422
+    assert administrator.post(asked.location + "/approve", data={"amount": "2.5"}).status_code == 303
+
+    assert left(office.run_id) == 12
+    assert "Approved" in teacher.get(asked.location).text
+    assert teacher.post(asked.location + "/withdraw").status_code == 409
+    assert "2.5" in administrator.get("/requests.csv?list=all").text
+
+
+def test_a_form_that_makes_no_sense_comes_back_with_what_was_typed(app, office):
+    teacher = sign_in(app, office.teacher)
+
+    for wrong in ({"amount": "1,5"}, {"amount": "1e999"}, {"reason": ""}, {"kind": "club"}, {"reason": "x" * 2001}):
+        body = {"kind": "supplement", "amount": "3", "reason": "kept as it was"} | wrong
+        answer = teacher.post(f"/budgets/{office.run_id}/requests", data=body)
+        assert answer.status_code == 422
+        assert wrong.get("amount", "3") in answer.text
+    assert db.session.query(ComputeRequest).count() == 0
+
+
+def test_the_page_says_what_stands_in_the_way(app, office):
+    found = office.ask(95)
+    administrator = sign_in(app, office.administrator)
+
+    assert "There is less left than was asked for" in administrator.get(f"/requests/{found.id}").text
+    refused = administrator.post(f"/requests/{found.id}/approve", data={"amount": "95"})
+
+    assert refused.status_code == 409
+    assert "95 credits were asked for, 90 are left" in refused.text
+    assert state(found) is RequestState.ASKED
+
+
+def test_the_api_asks_lists_and_decides(app, office):
+    teacher, administrator = sign_in(app, office.teacher), sign_in(app, office.administrator)
+    stranger = sign_in(app, office.make.member(role=MemberRole.ADMINISTRATOR))
+    url = "/api/v1/compute-requests/"
+    body = {"kind": "supplement", "budget_id": str(office.run_id), "amount_micro": MICRO, "reason": "More people."}
+
+    made = teacher.post(url, json=body)
+    assert made.status_code == 201
+    one = url + made.json["id"]
+    assert [row["id"] for row in administrator.get(url + "?list=to-decide").json] == [made.json["id"]]
+    assert stranger.get(one).status_code == 404
+    assert stranger.post(one + "/approve", json={}).status_code == 404
+    assert teacher.post(one + "/approve", json={}).status_code == 403
+    assert administrator.post(one + "/decline", json={}).status_code == 422
+    assert administrator.post(one + "/approve", json={}).json["granted_micro"] == MICRO
+    assert administrator.post(one + "/decline", json={"note": "No."}).json["code"] == "request-decided"
+    assert left(office.run_id) == 11
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"amount_micro": 0},
+        {"amount_micro": 1.5},
+        {"amount_micro": 10**16},
+        {"reason": "x" * 2001},
+        {"kind": "gift"},
+        {"budget_id": None},
+        {"valid_until": "2027-01-01T00:00:00"},
+        {"surprise": 1},
+    ],
+)
+def test_the_api_refuses_what_makes_no_sense(app, office, wrong):
+    body = {"kind": "supplement", "budget_id": str(office.run_id), "amount_micro": MICRO, "reason": "More people."}
+
+    assert sign_in(app, office.teacher).post("/api/v1/compute-requests/", json=body | wrong).status_code == 422
 
 
 def test_of_two_who_decide_at_once_one_decides(app, committed):
