@@ -236,6 +236,8 @@ def _of_labs(world: World) -> dict[str, Example]:
     return {
         "POST /labs/<session_id>/stop": NOTHING,
         "POST /api/v1/lab-sessions/<session_id>/stop": NOTHING,
+        "POST /operations/flavors/<flavor_id>/rates": Example(form={"price": "2"}),
+        "POST /api/v1/flavors/<flavor_id>/rates": Example(json={"price_micro": 2_000_000}),
         "POST /labs/<session_id>/keep-alive": Example(form={"minutes": "60"}),
         "POST /api/v1/lab-sessions/<session_id>/keep-alive": Example(json={}),
         "POST /labs/<session_id>/looks": Example(form={"reason": "walk"}),
