@@ -21,6 +21,8 @@ MATRIX = (
                 "GET /labs/<session_id>",
                 "GET /labs/<session_id>/status",
                 "GET /api/v1/lab-sessions/<session_id>",
+                "GET /labs/<session_id>/ledger",
+                "GET /api/v1/lab-sessions/<session_id>/ledger",
             ),
             Action(_("Go inside a lab"), OWNER, "GET /labs/<session_id>/open", told=SEES_THE_LAB),
             Action(
@@ -240,7 +242,17 @@ MATRIX = (
         _("Computing centers"),
         (
             Action(_("List the centers with their flavors and prices"), SIGNED_IN, "GET /api/v1/centers/"),
-            Action(_("Watch all centers and labs"), OPERATORS, "GET /operations", told=SIGNED_IN),
+            Action(_("See what a flavor costs and will cost"), SIGNED_IN, "GET /api/v1/flavors/<flavor_id>/rates"),
+            Action(
+                _("Watch all centers and labs"), OPERATORS, "GET /operations", "GET /operations/rates", told=SIGNED_IN
+            ),
+            Action(
+                _("Set the rate of a flavor"),
+                OPERATORS,
+                "POST /operations/flavors/<flavor_id>/rates",
+                "POST /api/v1/flavors/<flavor_id>/rates",
+                told=SIGNED_IN,
+            ),
             Action(
                 _("Open a center, let it drain, or close it"),
                 OPERATORS,

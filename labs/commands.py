@@ -1,5 +1,8 @@
 """`chancai ledger`, `chancai statements` and `chancai homes`: what an operator asks of labs on the command line."""
 
+from collections.abc import Iterator
+from uuid import UUID
+
 import click
 from flask import Flask
 from flask.cli import AppGroup
@@ -8,8 +11,9 @@ import accounts.queries
 from app.access import SYSTEM
 from app.db import transaction
 from app.errors import NotFound
-from app.locale import credits_text
-from labs import ledger_audit
+from app.locale import MICRO, credits_text
+from labs import ledger_audit, queries
+from labs.ledger.explaining import Explanation, explain
 from labs.services import homes, verifying
 
 
@@ -28,9 +32,49 @@ def init_app(app: Flask) -> None:
         click.echo("Every balance is what its entries add up to.")
         _tell_flaws(verifying.verify(SYSTEM))
 
+    @group.command("explain")
+    @click.argument("session_id", metavar="SESSION", type=click.UUID)
+    def explain_session(session_id: UUID) -> None:
+        """Tell the account of one session: rate, hold, tranches, each booking, what returned."""
+        try:
+            session = queries.session(SYSTEM, session_id)
+        except NotFound as error:
+            raise click.ClickException(f"There is no session {session_id}.") from error
+        for line in _told(explain(session)):
+            click.echo(line)
+
     app.cli.add_command(group)
     app.cli.add_command(_statements())
     app.cli.add_command(_homes())
+
+
+def _told(account: Explanation) -> Iterator[str]:
+    session, hold = account.session, account.hold
+    yield f"Session {session.id}: {session.state}; {session.person.name}, {session.template.title_en}"
+    yield f"asked for {session.flavor.slug} at {session.center.slug}, {session.lease_minutes} min, {session.created_at}"
+    if hold is None:
+        yield "holds nothing: it never left the line"
+        return
+    yield f"rate {_exact(hold.price_micro)} an hour, pinned {hold.created_at}"
+    for band in account.bands:
+        days = ",".join(str(day) for day in band["days"])
+        price = _exact(band["price_micro"])
+        yield f"  days {days} {band['from']}-{band['until']} {hold.time_zone}: {price} an hour"
+    yield f"hold {hold.id}: {_exact(hold.amount)} for {hold.seconds} s, {hold.state}"
+    for part in account.parts:
+        until = part.valid_until.isoformat()
+        yield f"  tranche {part.tranche_id} until {until}: {_exact(part.amount_micro)}, used {_exact(part.used_micro)}"
+    for booked in account.commands:
+        moves = ", ".join(f"{move.account} {move.amount_micro / MICRO:+.6f}" for move in booked.movements)
+        yield f"{booked.at.isoformat()} {booked.command}: {moves or 'nothing moved'} {booked.reason or ''}".rstrip()
+    yield f"used {_exact(hold.posted_micro)} in {hold.posted_seconds} s since {hold.started_at}"
+    yield f"returned {_exact(account.returned_micro)}, of which expired {_exact(account.expired_micro)}"
+    yield f"beyond the hold {_exact(account.overrun_micro)}, given back {_exact(hold.corrected_micro)}"
+    yield f"borne by the center {_exact(account.lost_micro)}"
+
+
+def _exact(micro: int) -> str:
+    return f"{micro / MICRO:.6f}"
 
 
 def _statements() -> AppGroup:

@@ -1,9 +1,11 @@
 """The labs API."""
 
-from labs.api import budget_tree, budgets, centers, holds, life, requests, sessions
+from labs.api import budget_tree, budgets, centers, holds, ledger, life, requests, sessions
 
 BLUEPRINTS = (
     sessions.blp,
+    ledger.sessions_blp,
+    ledger.flavors_blp,
     life.sessions_blp,
     life.looks_blp,
     life.files_blp,

@@ -7,7 +7,7 @@ from labs.jobs.budgets import give_back_credits, warn_of_budgets
 from labs.jobs.closing import close_months
 from labs.jobs.following import follow_sessions
 from labs.jobs.idle import stop_idle
-from labs.jobs.leases import end_leases, expire_credits, post_usage
+from labs.jobs.leases import end_leases, expire_credits, expire_holds, post_usage
 from labs.jobs.rates import apply_rates
 from labs.jobs.reconciling import reconcile_centers
 from labs.jobs.sharing import share_labs
@@ -22,6 +22,7 @@ JOBS = [
     Job(stop_idle, every=timedelta(seconds=30)),
     Job(post_usage, every=timedelta(seconds=60)),
     Job(expire_credits, every=timedelta(minutes=10)),
+    Job(expire_holds, every=timedelta(minutes=5)),
     Job(apply_rates, every=timedelta(seconds=30)),
     Job(give_back_credits, every=timedelta(minutes=10)),
     Job(warn_of_budgets, every=timedelta(days=1)),

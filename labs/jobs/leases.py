@@ -30,6 +30,12 @@ def expire_credits() -> int:
         return ledger.expire()
 
 
+def expire_holds() -> int:
+    """Give back what was promised and never used nor closed in its time."""
+    with transaction():
+        return ledger.expire_holds()
+
+
 def _each(ids: list[UUID], step: Callable[[UUID], bool]) -> Iterator[int]:
     for session_id in ids:
         with transaction():

@@ -7,6 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from app import audit, clock
 from app.access import Actor, require
@@ -65,7 +66,7 @@ def apply() -> int:
         select(Rate.flavor_id, Rate.price_micro)
         .where(Rate.valid_from <= clock.now())
         .order_by(Rate.flavor_id, Rate.valid_from.desc())
-        .distinct(Rate.flavor_id)
+        .ext(distinct_on(Rate.flavor_id))
         .subquery()
     )
     changed = db.session.scalars(

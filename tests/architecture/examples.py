@@ -260,6 +260,8 @@ def _of_labs(world: World) -> dict[str, Example]:
         "POST /api/v1/lab-sessions/<session_id>/extensions": Example(
             json={"minutes": 15}, headers={"Idempotency-Key": "walk"}
         ),
+        "POST /operations/flavors/<flavor_id>/rates": Example(form={"price": "2"}),
+        "POST /api/v1/flavors/<flavor_id>/rates": Example(json={"price_micro": 2_000_000}),
         "POST /labs/<session_id>/keep-alive": Example(form={"minutes": "60"}),
         "POST /api/v1/lab-sessions/<session_id>/keep-alive": Example(json={}),
         "POST /labs/<session_id>/looks": Example(form={"reason": "walk"}),

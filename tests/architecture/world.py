@@ -232,6 +232,7 @@ class World:
             "run_id": self.run.id,
             "unit_id": self._text_unit(),
             "session_id": self.session_id,
+            "flavor_id": self.school.flavor.id,
             "look_id": self.look.id,
             "budget_id": self.run.budget_id,
             "person_id": self.student.id,
