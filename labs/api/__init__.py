@@ -1,6 +1,6 @@
 """The labs API."""
 
-from labs.api import budget_tree, budgets, centers, life, requests, sessions
+from labs.api import budget_tree, budgets, centers, life, requests, sessions, statements
 
 BLUEPRINTS = (
     sessions.blp,
@@ -11,4 +11,5 @@ BLUEPRINTS = (
     budgets.blp,
     budget_tree.blp,
     requests.blp,
+    statements.blp,
 )
