@@ -1,6 +1,8 @@
 """How statements read: months, flows and decisions in the reader's language, for pages, tables and PDF alike."""
 
+from collections import Counter
 from datetime import datetime
+from typing import Any
 
 from flask_babel import format_date
 from flask_babel import lazy_gettext as _
@@ -8,6 +10,7 @@ from flask_babel import lazy_gettext as _
 from app.locale import language
 from labs.months import Month
 from labs.queries.sheets import Sheet
+from labs.statements import comes_in
 
 FLOWS = {
     "granted": _("Granted"),
@@ -43,11 +46,15 @@ def signed_flows(totals: dict[str, int]) -> list[tuple[str, int]]:
     return [(str(FLOWS[name]), -totals[name] if name in GOES else totals[name]) for name in FLOWS if totals[name]]
 
 
-def event_net(event: dict[str, object]) -> int:
-    """What a decision did to what its budgets may spend; of a transfer inside the sheet, how much was moved."""
-    lines: list[tuple[int, str, int]] = event["lines"]  # type: ignore[assignment]
-    amounts = [amount for _budget, account, amount in lines if account == "available"]
-    return sum(amounts) or max(amounts, default=0)
+def event_net(event: dict[str, Any]) -> int:
+    """How much a decision is about: what was given, moved, given back, or (negative) taken by the clock."""
+    if event["command"] == "correct":
+        used: int = sum(amount for _budget, account, amount in event["lines"] if account == "used")
+        return -used
+    amounts: Counter[int] = Counter()
+    for budget, account, amount in event["lines"]:
+        amounts[budget] += comes_in(account, amount)
+    return sum(amounts.values()) or max(amounts.values(), default=0)
 
 
 def at(text: str) -> datetime:

@@ -22,9 +22,7 @@ from labs.models import Budget, MemberCap, UsageDay
 from labs.months import Month
 from labs.queries.budgets import partner_of, visible_budget
 from labs.queries.statements import compose, first_month, statement_of
-from labs.statements import Body, balance, sums
-
-WAYS = {"transfer": ("received", "passed_on"), "pull-back": ("pulled_in", "pulled_out")}
+from labs.statements import WAYS, Body, balance, comes_in, sums
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,7 @@ class Sheet:
         totals = self.totals | dict.fromkeys(("received", "passed_on", "pulled_in", "pulled_out"), 0)
         for event in self.events:
             if event["command"] in WAYS:
-                net = sum(amount for _budget, account, amount in event["lines"] if account == "available")
+                net = sum(comes_in(account, amount) for _budget, account, amount in event["lines"])
                 totals[WAYS[event["command"]][net < 0]] += abs(net)
         return totals
 
