@@ -228,6 +228,7 @@ MATRIX = (
             Action(
                 _("See the part of a statement that is about a run's budget"),
                 SEES_THE_BUDGET,
+                "GET /budgets/<budget_id>/statements",
                 "GET /budgets/<budget_id>/statements/<month>",
                 "GET /budgets/<budget_id>/statements/<month>.<form>",
                 "GET /api/v1/budgets/<budget_id>/statements/<month>",

@@ -13,7 +13,7 @@ from labs.queries.sheets import Sheet
 from labs.statements import comes_in
 
 FLOWS = {
-    "granted": _("Granted"),
+    "granted": _("New grants"),
     "received": _("Received from other budgets"),
     "pulled_in": _("Pulled back from budgets below"),
     "passed_on": _("Passed on to other budgets"),

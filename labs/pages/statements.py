@@ -68,6 +68,13 @@ def budget_statement_file(budget_id: UUID, month: str, form: str) -> Response:
     return _handed_out(current_actor(), sheet, form)
 
 
+@blp.get("/budgets/<uuid:budget_id>/statements")
+@signed_in
+def budget_statement_now(budget_id: UUID) -> ResponseReturnValue:
+    queries.visible_budget(current_actor(), budget_id)
+    return redirect(url_for(".budget_statement", budget_id=budget_id, month=str(Month.of(clock.now()))))
+
+
 @blp.get("/labs/usage")
 @signed_in
 def my_usage_now() -> ResponseReturnValue:
