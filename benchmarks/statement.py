@@ -151,12 +151,11 @@ def _measured(app: Flask, world: _World) -> list[Measurement]:
 def _forms(browser: Any, address: str, state: str) -> list[Measurement]:
     names = {"": "Page", ".csv": "Table (CSV)", ".pdf": "PDF"}
     remark = f"median of {RUNS_OF_EACH}; the limit is 1 s"
-    return [
-        Measurement(
-            f"{name} of the {state} month", f"{_median(lambda end=end: _got(browser, address + end)):.0f} ms", remark
-        )
-        for end, name in names.items()
-    ]
+    found = []
+    for end, name in names.items():
+        took = _median(partial(_got, browser, address + end))
+        found.append(Measurement(f"{name} of the {state} month", f"{took:.0f} ms", remark))
+    return found
 
 
 def _got(browser: Any, address: str) -> None:
