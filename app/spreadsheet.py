@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from flask import Response
 
@@ -29,6 +30,8 @@ def safe(cell: object) -> object:
         return ""
     if isinstance(cell, datetime):
         return cell.isoformat(timespec="seconds")
+    if isinstance(cell, Decimal):
+        return f"{cell:f}"
     if isinstance(cell, (int, float)):
         return cell
     text = str(cell)

@@ -239,6 +239,48 @@ MATRIX = (
         ),
     ),
     Section(
+        _("Statements"),
+        (
+            Action(
+                _("See a partner's statements"),
+                SEES_THE_PARTNERS_BUDGET,
+                "GET /partners/<slug>/statements",
+                "GET /partners/<slug>/statements/<month>",
+                "GET /partners/<slug>/statements/<month>.<form>",
+                "GET /api/v1/partners/<slug>/statements",
+                "GET /api/v1/partners/<slug>/statements/<month>",
+                "GET /api/v1/partners/<slug>/statements/<month>.<form>",
+            ),
+            Action(
+                _("See the part of a statement that is about a run's budget"),
+                SEES_THE_BUDGET,
+                "GET /budgets/<budget_id>/statements",
+                "GET /budgets/<budget_id>/statements/<month>",
+                "GET /budgets/<budget_id>/statements/<month>.<form>",
+                "GET /api/v1/budgets/<budget_id>/statements/<month>",
+                "GET /api/v1/budgets/<budget_id>/statements/<month>.<form>",
+            ),
+            Action(
+                _("See what one used oneself"),
+                SIGNED_IN,
+                "GET /labs/usage",
+                "GET /labs/usage/<month>",
+                "GET /labs/usage/<month>.<form>",
+                "GET /api/v1/me/usage/<month>",
+                "GET /api/v1/me/usage/<month>.<form>",
+            ),
+            Action(
+                _("See which months are closed, and close the next"),
+                OPERATORS,
+                "GET /operations/periods",
+                "POST /operations/periods",
+                "GET /api/v1/periods",
+                "POST /api/v1/periods",
+                told=SIGNED_IN,
+            ),
+        ),
+    ),
+    Section(
         _("Computing centers"),
         (
             Action(_("List the centers with their flavors and prices"), SIGNED_IN, "GET /api/v1/centers/"),

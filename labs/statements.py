@@ -17,6 +17,10 @@ NOTHING_BEFORE = "0" * 64  # what the first statement of a partner follows
 Body = dict[str, Any]
 BALANCES = (Account.AVAILABLE, Account.HELD, Account.USED, Account.EXPIRED, Account.OVERRUN)
 FLOWS = ("granted", "received", "passed_on", "pulled_in", "pulled_out", "used", "corrected", "expired")
+WAYS: dict[str, tuple[str, str]] = {
+    Command.TRANSFER: ("received", "passed_on"),
+    Command.PULL_BACK: ("pulled_in", "pulled_out"),
+}
 LINES = ("by_budget", "by_person", "by_flavor")
 
 
@@ -35,8 +39,11 @@ def balance(accounts: dict[str, int]) -> int:
     return accounts["available"] + accounts["held"] - accounts["overrun"]
 
 
-def flows(movements: Iterable[list[Any]]) -> dict[str, int]:
-    """The movements [command, account, amount] of a budget, in the words in which people think of them."""
+def flows(movements: Iterable[list[Any]], passed: Iterable[tuple[str, int]] = ()) -> dict[str, int]:
+    """The movements [command, account, amount] of a budget in the words in which people think of them.
+
+    `passed` are its transfers and pull-backs one by one, since it can be on either side, and in one month on both.
+    """
     found = dict.fromkeys(FLOWS, 0)
     for command, account, amount in movements:
         if account == Account.USED:
@@ -44,12 +51,28 @@ def flows(movements: Iterable[list[Any]]) -> dict[str, int]:
             found[name] += sign * amount
         elif account == Account.EXPIRED:
             found["expired"] += amount
-        elif account == Account.AVAILABLE and command == Command.GRANT:
-            found["granted"] += amount
-        elif account == Account.AVAILABLE and command == Command.TRANSFER:
-            found["received" if amount > 0 else "passed_on"] += abs(amount)
-        elif account == Account.AVAILABLE and command == Command.PULL_BACK:
-            found["pulled_in" if amount > 0 else "pulled_out"] += abs(amount)
+        elif command == Command.GRANT:
+            found["granted"] += comes_in(account, amount)
+    for command, net in passed:
+        found[WAYS[command][net < 0]] += abs(net)
+    return found
+
+
+def comes_in(account: str, amount: int) -> int:
+    """What a movement adds to a balance: credits, or a debt that is paid with them."""
+    return amount if account in (Account.AVAILABLE, Account.HELD) else -amount if account == Account.OVERRUN else 0
+
+
+def passed_on(events: Iterable[Body]) -> dict[int, list[tuple[str, int]]]:
+    """The transfers and pull-backs of each budget, by its place: (command, what came in or, negative, went out)."""
+    found: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    for event in events:
+        if event["command"] in WAYS:
+            net: Counter[int] = Counter()
+            for budget, account, amount in event["lines"]:
+                net[budget] += comes_in(account, amount)
+            for budget, amount in net.items():
+                found[budget].append((event["command"], amount))
     return found
 
 
@@ -74,7 +97,7 @@ def totals(body: Body) -> dict[str, int]:
     """All budgets together. Transfers between them are in `received` and `passed_on` alike."""
     found: Counter[str] = Counter(dict.fromkeys((*FLOWS, "opening", "closing", "seconds", "sessions"), 0))
     for row in body["budgets"]:
-        found.update(flows(row["movements"]))
+        found.update(row["flows"])
         found["opening"] += balance(row["opening"])
         found["closing"] += balance(row["closing"])
     for line in body["usage"]:
@@ -91,14 +114,15 @@ def faults(body: Body) -> list[str]:
 
 
 def _of_budgets(body: Body) -> Iterator[str]:
-    for row in body["budgets"]:
+    passed = passed_on(body["events"])
+    for place, row in enumerate(body["budgets"]):
         moved: Counter[str] = Counter()
         for _command, account, amount in row["movements"]:
             moved[account] += amount
         for account in BALANCES:
             if row["opening"][account] + moved[account] != row["closing"][account]:
                 yield f"budget {row['id']}: {account} opens, moves and closes at amounts that do not add up"
-        if flows(row["movements"]) != row["flows"]:
+        if flows(row["movements"], passed[place]) != row["flows"]:
             yield f"budget {row['id']}: its flows are not what its movements add up to"
         if balance(row["opening"]) + change(row["flows"]) != balance(row["closing"]):
             yield f"budget {row['id']}: its balance and its flows do not add up"

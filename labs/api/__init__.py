@@ -1,6 +1,6 @@
 """The labs API."""
 
-from labs.api import budget_tree, budgets, centers, holds, ledger, life, requests, sessions
+from labs.api import budget_tree, budgets, centers, holds, ledger, life, requests, sessions, statements
 
 BLUEPRINTS = (
     sessions.blp,
@@ -14,4 +14,5 @@ BLUEPRINTS = (
     budget_tree.blp,
     requests.blp,
     holds.blp,
+    statements.blp,
 )

@@ -1,7 +1,7 @@
 """The pages of labs: the same services as the API, in HTML."""
 
-from labs.pages import budget_tree, budgets, labs, life, operations, rates, requests
+from labs.pages import budget_tree, budgets, labs, life, operations, rates, requests, statements
 from labs.pages.blueprint import blp
 from labs.pages.labs import home_part
 
-__all__ = ["blp", "budget_tree", "budgets", "home_part", "labs", "life", "operations", "rates", "requests"]
+__all__ = ["blp", "budget_tree", "budgets", "home_part", "labs", "life", "operations", "rates", "requests", "statements"]

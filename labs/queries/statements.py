@@ -29,10 +29,9 @@ from labs.models import (
     UsageDay,
 )
 from labs.months import Month
-from labs.statements import BALANCES, LINES, VERSION, Body, flows, sums, totals
+from labs.statements import BALANCES, LINES, VERSION, Body, flows, passed_on, sums, totals
 
 TOLD_ONE_BY_ONE = (Command.GRANT, Command.TRANSFER, Command.PULL_BACK, Command.CORRECT, Command.EXPIRE)
-BOTH_WAYS = (Command.TRANSFER, Command.PULL_BACK)  # a budget can be on either side, and even on both in one month
 
 
 def compose(partner: Partner, month: Month, *, number: int | None = None) -> Body:
@@ -52,6 +51,7 @@ def compose(partner: Partner, month: Month, *, number: int | None = None) -> Bod
     place = {str(row.id): index for index, row in enumerate(budgets)}
     flavors = _flavors({line[2] for line in folded.usage})
     persons = sorted({line[1] for line in folded.usage})
+    events = [_event(row, place) for row in sorted(folded.events)]
     usage = _placed(folded.usage, place, persons, [row["id"] for row in flavors])
     body: Body = {
         "version": VERSION,
@@ -61,8 +61,8 @@ def compose(partner: Partner, month: Month, *, number: int | None = None) -> Bod
         "starts_at": _written(month.starts_at),
         "ends_at": _written(month.ends_at),
         "time_zone": DEFAULT_ZONE,
-        "budgets": _accounts(budgets, folded.entries, before),
-        "events": [_event(row, place) for row in sorted(folded.events)],
+        "budgets": _accounts(budgets, folded.entries, before, passed_on(events)),
+        "events": events,
         "flavors": flavors,
         "persons": persons,
         "usage": usage,
@@ -251,7 +251,6 @@ def _budgets(partner_id: UUID, month: Month) -> list[Budget]:
 def _entries(budget_ids: list[UUID], month: Month, *, since: Statement | None) -> sa.Subquery:
     """(budget, command, account, before the month, amount): the movements since the last statement, grouped."""
     is_before = (LedgerTransaction.created_at < month.starts_at).label("is_before")
-    way = sa.case((LedgerTransaction.command.in_(BOTH_WAYS), LedgerEntry.amount > 0), else_=True).label("way")
     statement = (
         select(
             LedgerEntry.budget_id,
@@ -262,7 +261,7 @@ def _entries(budget_ids: list[UUID], month: Month, *, since: Statement | None) -
         )
         .join(LedgerTransaction, LedgerTransaction.id == LedgerEntry.transaction_id)
         .where(LedgerEntry.budget_id.in_(budget_ids), LedgerTransaction.created_at < month.ends_at)
-        .group_by(LedgerEntry.budget_id, LedgerTransaction.command, LedgerEntry.account, is_before, way)
+        .group_by(LedgerEntry.budget_id, LedgerTransaction.command, LedgerEntry.account, is_before)
     )
     if since is not None:
         statement = statement.where(LedgerTransaction.created_at >= since.period.ends_at)
@@ -317,7 +316,12 @@ def _collected(rows: sa.Subquery) -> sa.ScalarSelect[Any]:
     return select(func.coalesce(func.json_agg(line), sa.text("'[]'::json"))).select_from(rows).scalar_subquery()
 
 
-def _accounts(budgets: list[Budget], entries: list[list[Any]], before: Statement | None) -> list[dict[str, Any]]:
+def _accounts(
+    budgets: list[Budget],
+    entries: list[list[Any]],
+    before: Statement | None,
+    passed: dict[int, list[tuple[str, int]]],
+) -> list[dict[str, Any]]:
     """Each budget as it opens, moves and closes."""
     opening: dict[str, Counter[str]] = defaultdict(Counter)
     if before is not None:
@@ -331,7 +335,7 @@ def _accounts(budgets: list[Budget], entries: list[list[Any]], before: Statement
         elif amount:
             movements[budget_id].append([command, account, amount])
     found = []
-    for budget in budgets:
+    for place, budget in enumerate(budgets):
         moved = sorted(movements[str(budget.id)])
         opens = {account.value: opening[str(budget.id)][account] for account in BALANCES}
         closes = Counter(opens)
@@ -344,7 +348,7 @@ def _accounts(budgets: list[Budget], entries: list[list[Any]], before: Statement
                 "kind": budget.kind.value,
                 "opening": opens,
                 "movements": moved,
-                "flows": flows(moved),
+                "flows": flows(moved, passed[place]),
                 "closing": {account.value: closes[account] for account in BALANCES},
             }
         )

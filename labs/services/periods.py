@@ -10,7 +10,7 @@ from accounts.models import Partner
 from app import audit, clock
 from app.access import Actor, require
 from app.db import db
-from labs import policy, queries, statements
+from labs import ledger, policy, queries, statements
 from labs.errors import (
     ClosingUnderWay,
     NothingToClose,
@@ -39,7 +39,7 @@ def close(actor: Actor, month: Month) -> LedgerPeriod:
 
     seen = queries.transactions_in(month)
     drafts = _drafts(month)
-    _lock_books()
+    ledger.lock_books()
     if queries.transactions_in(month) != seen:
         drafts = _drafts(month)
 
@@ -111,7 +111,3 @@ def _draft(partner: Partner, month: Month, closings: dict[str, dict[str, int]]) 
     if faults:
         raise StatementFaulty(f"{partner.slug} {month}: {faults[0]}", faults=faults[:20])
     return Draft(partner.id, body["number"], last.sha256 if last else statements.NOTHING_BEFORE, body)
-
-
-def _lock_books() -> None:
-    db.session.execute(sa.select(sa.func.pg_advisory_xact_lock(0x426F6F6B)))

@@ -31,7 +31,7 @@ def verify(actor: Actor, partner_id: UUID | None = None) -> list[Flaw]:
 
 
 def _chains(partner_id: UUID | None) -> Iterator[Flaw]:
-    slugs = dict(db.session.execute(sa.select(Partner.id, Partner.slug)).tuples())
+    slugs = {partner_id: slug for partner_id, slug in db.session.execute(sa.select(Partner.id, Partner.slug))}
     before: Statement | None = None
     for row in queries.statements_by_partner(partner_id):
         if before is not None and before.partner_id != row.partner_id:
@@ -84,7 +84,8 @@ def _periods() -> Iterator[Flaw]:
 
 def _missing(partner_id: UUID | None) -> Iterator[Flaw]:
     """Each partner that had a budget has a statement of each closed month since."""
-    there = set(db.session.execute(sa.select(Statement.partner_id, Statement.period_id)).tuples())
+    rows = db.session.execute(sa.select(Statement.partner_id, Statement.period_id))
+    there = {(of_partner, of_period) for of_partner, of_period in rows}
     for period in db.session.scalars(sa.select(LedgerPeriod).order_by(LedgerPeriod.starts_at)):
         for partner in queries.with_a_budget(period.ends_at):
             if partner_id in (None, partner.id) and (partner.id, period.id) not in there:

@@ -15,7 +15,7 @@ from accounts.models import IdentityProvider, PasswordReset, SecondFactor, finge
 from accounts.models_life import Erasure
 from app import clock
 from app.db import db
-from labs.models import Budget, LabSession, SessionState, SessionView, ViewState
+from labs.models import Budget, Command, LabSession, LedgerTransaction, SessionState, SessionView, ViewState
 from tests.architecture.world import ISSUER, PASSWORD, World
 
 HUB = "http://labs.test/hub/oauth_callback"
@@ -319,6 +319,8 @@ def _of_labs(world: World) -> dict[str, Example]:
         "POST /api/v1/budgets/<budget_id>/grants": Example(json=transfer | valid, ids=partners),
         "POST /operations/centers/<slug>/state": Example(form={"state": "draining"}, ids=center),
         "PATCH /api/v1/centers/<slug>": Example(json={"state": "draining"}, ids=center),
+        "POST /operations/periods": Example(form={"month": "2026-02"}, arrange=_booked_in_february),
+        "POST /api/v1/periods": Example(json={"month": "2026-02"}, arrange=_booked_in_february),
     }
 
 
@@ -326,6 +328,13 @@ def _let_in() -> None:
     """The student said yes, and the hub knows."""
     db.session.execute(sa.update(SessionView).values(state=ViewState.GRANTED, shared_at=clock.now()))
     db.session.commit()
+
+
+def _booked_in_february() -> None:
+    """So that there is a month to close."""
+    row = LedgerTransaction(key="february", command=Command.VOID, body_sha256="0")
+    row.created_at = clock.now() - timedelta(days=10)
+    db.session.add(row)
 
 
 def _of_courses(world: World) -> dict[str, Example]:

@@ -249,6 +249,8 @@ class World:
             "merge_id": self.merge.id,
             "digest": self.logo.sha256,
             "slug": self.home.slug,
+            "month": "2026-03",
+            "form": "csv",
             "code": "not-found",
             "path": "chancai.css",
         }

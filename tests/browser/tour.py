@@ -40,6 +40,11 @@ NO_PAGES = {
     "labs.requests_csv",
     "labs.new_correction",  # for who had a lab that was charged
     "teaching.export",
+    "labs.partner_statement_file",
+    "labs.budget_statement_file",
+    "labs.my_usage_file",
+    "labs.my_usage_now",  # lead to the current month
+    "labs.budget_statement_now",
 }
 SAME_FOR_ALL = {"apidocs.show", "problems.index", "problems.show"}  # looked at once, by the first who comes
 NOT_FOR_EYES = ("/api/v1", "/static/", "/oauth", "/internal", "/.well-known", "/healthz", "/readyz")

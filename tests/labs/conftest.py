@@ -13,7 +13,10 @@ from app.jobs import run_job
 from labs.models import Budget, Center, Flavor, LabSession, LabTemplate, Purse
 from labs.services import sessions
 from tests.fakes import FakeHub
+from tests.labs.books import books
 from tests.make import Make, as_actor
+
+__all__ = ["books"]
 
 
 @dataclass
