@@ -216,7 +216,13 @@ MATRIX = (
         _("Computing centers"),
         (
             Action(_("List the centers with their flavors and prices"), SIGNED_IN, "GET /api/v1/centers/"),
-            Action(_("Watch all centers and labs"), OPERATORS, "GET /operations", told=SIGNED_IN),
+            Action(
+                _("Watch all centers and labs"),
+                OPERATORS,
+                "GET /operations",
+                "GET /api/v1/centers/drift",
+                told=SIGNED_IN,
+            ),
             Action(
                 _("Open a center, let it drain, or close it"),
                 OPERATORS,

@@ -1,7 +1,7 @@
 """The shapes that the labs API reads and writes."""
 
 from labs.schemas.budgets import BudgetSchema, CapSchema, GrantSchema, MemberCapSchema, PurseSchema, TransferSchema
-from labs.schemas.centers import CenterBriefSchema, CenterSchema, CenterStateSchema, FlavorSchema
+from labs.schemas.centers import CenterBriefSchema, CenterSchema, CenterStateSchema, DriftSchema, FlavorSchema
 from labs.schemas.life import (
     AnswerLookSchema,
     AskLookSchema,
@@ -23,6 +23,7 @@ __all__ = [
     "CenterBriefSchema",
     "CenterSchema",
     "CenterStateSchema",
+    "DriftSchema",
     "ExtendSchema",
     "FlavorSchema",
     "GrantSchema",
