@@ -152,8 +152,9 @@ class Worker:
         return False
 
     def _start(self, name: str) -> None:
+        """Now, and past the scheduler, which would take its time: somebody waits for what woke us."""
         if name in self._jobs:
-            self._scheduler.add_job(self.run_soon, args=(name,), misfire_grace_time=None)
+            threading.Thread(target=self.run_soon, args=(name,), name=name, daemon=True).start()
 
 
 def init_app(app: Flask, jobs: Sequence[Job]) -> None:

@@ -286,7 +286,12 @@ MATRIX = (
             Action(_("List the centers with their flavors and prices"), SIGNED_IN, "GET /api/v1/centers/"),
             Action(_("See what a flavor costs and will cost"), SIGNED_IN, "GET /api/v1/flavors/<flavor_id>/rates"),
             Action(
-                _("Watch all centers and labs"), OPERATORS, "GET /operations", "GET /operations/rates", told=SIGNED_IN
+                _("Watch all centers and labs"),
+                OPERATORS,
+                "GET /operations",
+                "GET /operations/rates",
+                "GET /api/v1/centers/drift",
+                told=SIGNED_IN,
             ),
             Action(
                 _("Set the rate of a flavor"),

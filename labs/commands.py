@@ -14,6 +14,7 @@ from app.errors import NotFound
 from app.locale import MICRO, credits_text
 from labs import ledger_audit, queries
 from labs.ledger.explaining import Explanation, explain
+from labs.queries.drift import drift
 from labs.services import homes, verifying
 
 
@@ -46,6 +47,7 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(group)
     app.cli.add_command(_statements())
     app.cli.add_command(_homes())
+    app.cli.add_command(_labs())
 
 
 def _told(account: Explanation) -> Iterator[str]:
@@ -99,6 +101,23 @@ def _tell_flaws(flaws: list[verifying.Flaw]) -> None:
     if flaws:
         raise click.ClickException(f"{len(flaws)} faults in the statements.")
     click.echo("Every statement is as it was signed.")
+
+
+def _labs() -> AppGroup:
+    group = AppGroup("labs", help="What runs at the centers.")
+
+    @group.command("drift")
+    def show_drift() -> None:
+        """Say where what is believed and what is there part; exit 1 when they do."""
+        report = drift()
+        for item in report.items:
+            since = f" since {item.since.isoformat(timespec='seconds')}" if item.since else ""
+            click.echo(f"{item.center}: {item.kind} {item.subject_id} {item.what}".rstrip() + since)
+        if report.total:
+            raise click.ClickException(f"{report.total} differences.")
+        click.echo("What is believed to run is what runs.")
+
+    return group
 
 
 def _homes() -> AppGroup:

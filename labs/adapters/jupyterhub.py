@@ -158,14 +158,19 @@ class JupyterHub:
     # Servers
 
     def start(self, user: str, server: str, options: Mapping[str, str], display_name: str) -> None:
-        self.ensure_user(user)
         body = {"user_options": dict(options), "display_name": _displayable(display_name) or server}
-        answer = self._call("start", "POST", _server_path(user, server), body=body, ok={201, 202, 400})
-        if answer.status != 400 or "already running" in answer.message():
+        answer = self._start(user, server, body)
+        if answer.status == 404:  # the first start of this person: most have had one
+            self.ensure_user(user)
+            answer = self._start(user, server, body)
+        if answer.status in (201, 202) or "already running" in answer.message():
             return
         if "is pending stop" in answer.message():
             raise HubBusy(answer.call, self._clean(answer.message()), status=400, retry_after=1.0)
         self._refuse(answer)
+
+    def _start(self, user: str, server: str, body: Mapping[str, Any]) -> Answer:
+        return self._call("start", "POST", _server_path(user, server), body=body, ok={201, 202, 400, 404})
 
     def server(self, user: str, server: str) -> Server | None:
         answer = self._call("server", "GET", _server_path(user, server), ok={200, 404})

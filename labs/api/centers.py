@@ -4,14 +4,16 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-from app.access import current_actor, scope, signed_in
+from app.access import current_actor, require, scope, signed_in
 from app.db import transaction
-from labs import queries
+from labs import policy, queries
 from labs.models import Center
+from labs.queries.drift import DriftReport, drift
 from labs.schemas import (
     CenterBriefSchema,
     CenterSchema,
     CenterStateSchema,
+    DriftSchema,
 )
 from labs.services import centers
 
@@ -25,6 +27,16 @@ blp = Blueprint("centers_api", __name__, url_prefix="/api/v1/centers", descripti
 def list_centers() -> list[Center]:
     """List the centers with their flavors and prices."""
     return queries.centers()
+
+
+@blp.get("/drift")
+@signed_in
+@scope("operations:read")
+@blp.response(200, DriftSchema)
+def show_drift() -> DriftReport:
+    """Say where what is believed and what is there part, for operators."""
+    require(policy.may_operate(current_actor()))
+    return drift()
 
 
 @blp.patch("/<slug>")

@@ -10,6 +10,7 @@ from labs.jobs.idle import stop_idle
 from labs.jobs.leases import end_leases, expire_credits, expire_holds, post_usage
 from labs.jobs.rates import apply_rates
 from labs.jobs.reconciling import reconcile_centers
+from labs.jobs.repairing import repair_drift
 from labs.jobs.sharing import share_labs
 from labs.jobs.starting import start_sessions
 
@@ -17,6 +18,7 @@ JOBS = [
     Job(start_sessions, every=timedelta(seconds=2)),
     Job(follow_sessions, every=timedelta(milliseconds=400)),
     Job(reconcile_centers, every=timedelta(seconds=10)),
+    Job(repair_drift, every=timedelta(seconds=15)),
     Job(end_leases, every=timedelta(seconds=5)),
     Job(share_labs, every=timedelta(seconds=5)),
     Job(stop_idle, every=timedelta(seconds=30)),

@@ -99,7 +99,11 @@ def _bury(hub: Hub, stray_id: UUID, user: str, name: str) -> int:
     try:
         server = hub.server(user, name)
         if server is not None and server.state != "stopped":
-            return 0
+            with transaction():
+                again = strays.insist(stray_id)
+            if again:
+                hub.remove(user, name)
+            return int(again)
         if server is not None:
             hub.remove(user, name)
     except HubError as error:

@@ -12,31 +12,37 @@ from app.db import transaction
 from app.locale import pick
 from app.paging import page_of
 from labs import policy, queries
-from labs.models import CenterState
+from labs.models import CenterState, SessionState
 from labs.pages.blueprint import blp
+from labs.queries import console
+from labs.queries.drift import drift
 from labs.services import centers
 
 
 @blp.get("/operations")
 @signed_in
 def operations() -> str:
-    """Centers, sessions and budgets, for those who run the compute."""
-    actor = current_actor()
-    require(policy.may_operate(actor))
-    live_only = request.args.get("show", "live") != "all"
-    center = request.args.get("center") or None
+    """Centers, the line, drift, sessions, decisions and budgets, for those who run the compute."""
+    require(policy.may_operate(current_actor()))
     found = queries.centers()
+    partners = queries.rows(accounts.queries.partners())
+    wanted = _wanted()
     return render_template(
         "labs/operations.html",
         centers=found,
         center_options=[("", _("All centers")), *((item.slug, pick(item)) for item in found)],
-        counts=queries.live_count_by_center(),
+        partner_options=[("", _("All partners")), *((item.slug, pick(item)) for item in partners)],
+        state_options=_state_options(),
+        numbers=console.center_numbers(),
+        no_numbers=console.CenterNumbers(),
         states=list(CenterState),
-        pager=page_of(queries.sessions_seen_by(actor, live_only=live_only, center_slug=center), size=50),
-        live_only=live_only,
-        center=center,
+        drift=drift(),
+        line=console.line(),
+        decisions=console.latest_decisions(),
+        pager=page_of(console.sessions_wanted(wanted), size=50),
+        wanted=wanted,
         tree=queries.budget_tree(queries.partner_budgets()),
-        partners={partner.id: partner for partner in queries.rows(accounts.queries.partners())},
+        partners={partner.id: partner for partner in partners},
         now=clock.now(),
     )
 
@@ -51,3 +57,29 @@ def set_center_state(slug: str) -> ResponseReturnValue:
     with transaction():
         centers.set_state(current_actor(), slug, state)
     return redirect(url_for(".operations"), 303)
+
+
+def _wanted() -> console.Wanted:
+    asked = request.args
+    state = asked.get("state") or ("all" if asked.get("show") == "all" else "live")
+    if state not in dict(_state_options()):
+        raise BadRequest
+    return console.Wanted(state, asked.get("center", ""), asked.get("partner", ""), asked.get("person", "").strip())
+
+
+def _state_options() -> list[tuple[str, str]]:
+    words = {
+        SessionState.WAITING: _("Waiting"),
+        SessionState.OFFERED: _("Place offered"),
+        SessionState.RESERVED: _("Reserved"),
+        SessionState.STARTING: _("Starting"),
+        SessionState.RUNNING: _("Running"),
+        SessionState.STOPPING: _("Stopping"),
+        SessionState.SETTLED: _("Ended"),
+        SessionState.VOIDED: _("Not charged"),
+    }
+    return [
+        ("live", _("Only those that run")),
+        ("all", _("All")),
+        *((str(state), text) for state, text in words.items()),
+    ]

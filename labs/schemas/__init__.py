@@ -11,6 +11,8 @@ from labs.schemas.budgets import (
 )
 from labs.schemas.centers import CenterBriefSchema, CenterSchema, CenterStateSchema, FlavorSchema
 from labs.schemas.holds import ExtendHoldSchema, HoldSchema, HoldUsageSchema, ReserveSchema
+from labs.schemas.budgets import BudgetSchema, CapSchema, GrantSchema, MemberCapSchema, PurseSchema, TransferSchema
+from labs.schemas.centers import CenterBriefSchema, CenterSchema, CenterStateSchema, DriftSchema, FlavorSchema
 from labs.schemas.life import (
     AnswerLookSchema,
     AskLookSchema,
@@ -34,6 +36,7 @@ __all__ = [
     "CenterSchema",
     "CenterStateSchema",
     "ExtendHoldSchema",
+    "DriftSchema",
     "ExtendSchema",
     "FlavorSchema",
     "GrantSchema",

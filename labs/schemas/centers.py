@@ -34,3 +34,23 @@ class CenterSchema(CenterBriefSchema):
 
 class CenterStateSchema(ma.Schema):
     state = fields.Enum(CenterState, by_value=True, required=True)
+
+
+class DriftCenterSchema(ma.Schema):
+    center = fields.String()
+    total = fields.Integer()
+    kinds = fields.Dict(keys=fields.String(), values=fields.Integer())
+
+
+class DriftItemSchema(ma.Schema):
+    kind = fields.String(metadata={"description": "unreachable, missing, starting, stopping, after-lease, unpaid, …"})
+    center = fields.String()
+    subject_id = fields.UUID(metadata={"description": "the session, stray, hold or center that it is about"})
+    since = fields.AwareDateTime(allow_none=True)
+    what = fields.String()
+
+
+class DriftSchema(ma.Schema):
+    total = fields.Integer(metadata={"description": "returns to zero within a minute"})
+    centers = fields.Nested(DriftCenterSchema, many=True)
+    items = fields.Nested(DriftItemSchema, many=True, metadata={"description": "the oldest hundred of each kind"})

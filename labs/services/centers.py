@@ -1,17 +1,29 @@
 """Centers and flavors: register them, open and close them, and remember whether their hubs answer."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select, update
 
+from accounts.services import notices
 from app import audit, clock
 from app.access import Actor, require
 from app.db import db
 from app.errors import Conflict
 from labs import policy, queries
 from labs.models import Center, CenterState, Flavor, Rate
+from labs.services import operators
+
+TELL_AFTER = timedelta(seconds=60)  # without an answer
+
+notices.describe(
+    "center-unreachable",
+    _("%(center)s does not answer"),
+    _("Its hub has not answered since %(since_at)s. What runs there goes on, and nothing new starts until it does."),
+    label=_("A center does not answer"),
+)
 
 
 class SlugTaken(Conflict):
@@ -53,14 +65,23 @@ def set_state(actor: Actor, slug: str, state: CenterState) -> Center:
 
 def reached(center_id: UUID) -> None:
     """The hub answered. Called by the reconciler only."""
-    now = clock.now()
-    db.session.execute(update(Center).where(Center.id == center_id).values(unreachable_since=None, reached_at=now))
+    values = {"unreachable_since": None, "told_unreachable_at": None, "reached_at": clock.now()}
+    db.session.execute(update(Center).where(Center.id == center_id).values(**values))
 
 
 def lost(center_id: UUID) -> None:
-    """The hub did not answer. The first time counts. Called by the reconciler only."""
-    db.session.execute(
-        update(Center)
-        .where(Center.id == center_id, Center.unreachable_since.is_(None))
-        .values(unreachable_since=clock.now())
-    )
+    """The hub did not answer. The first time counts; after a minute operators hear of it, once. Called by the
+    reconciler only."""
+    now = clock.now()
+    center = db.session.get_one(Center, center_id, with_for_update={"of": Center}, populate_existing=True)
+    center.unreachable_since = center.unreachable_since or now
+    if center.told_unreachable_at is None and now - center.unreachable_since >= TELL_AFTER:
+        center.told_unreachable_at = now
+        operators.tell(
+            "center-unreachable",
+            f"{center.id}:unreachable:{center.unreachable_since.isoformat()}",
+            url="/operations",
+            center_zh=center.title_zh,
+            center_en=center.title_en,
+            since_at=center.unreachable_since,
+        )

@@ -21,7 +21,7 @@ def of_session(session: LabSession, from_at: datetime, until_at: datetime) -> in
 def write_off(center_id: UUID, session_id: UUID | None, seconds: int, *, key: str, why: str) -> int:
     """Book so many seconds at the session's pinned price, or that of the center's cheapest paid size."""
     amount = _price_micro(center_id, session_id) * seconds // HOUR
-    if amount and hasattr(ledger, "write_off"):
+    if amount:
         ledger.write_off(center_id, amount, why, key=key, session_id=session_id)
     return amount
 

@@ -59,6 +59,8 @@ def ended(center_slug: str, hub_name: str, server_name: str) -> LabSession | Non
     if session is None or session.center.slug != center_slug or session.person.hub_name != hub_name:
         return None
     session = sessions.locked(session.id)
+    if session.state in (SessionState.RUNNING, SessionState.STOPPING):
+        session.last_running_at = clock.now()  # until now it ran
     if session.state is SessionState.RUNNING and not session.missing:
         session.missing = 1
     return session

@@ -26,6 +26,7 @@ SETTLE_DOWN = timedelta(seconds=8)  # after an order, until the hub must know of
 STOP_AGAIN = timedelta(seconds=5)  # after the hub was told to stop a server that it still shows as running
 STOP_LIMIT = timedelta(seconds=60)  # after the hub was told, until a server that is stopping must be gone
 GONE_AFTER = 2  # sightings without the server
+TAKES_COMPUTE = (SessionState.RUNNING, SessionState.STOPPING)
 STOPS_BEFORE_HELP = 3  # orders to stop that came to nothing, until operators are told
 HAS_SERVER = tuple(state for state in LIVE_STATES if state not in IN_LINE)
 
@@ -117,9 +118,9 @@ def observe(session_id: UUID, look: Look) -> Step:
     session.seen, session.seen_at = look.seen, now
     if look.seen is Sighting.RUNNING:
         session.missing = 0
-        if session.state in (SessionState.RUNNING, SessionState.STOPPING):
-            session.last_running_at = now
-    elif look.seen in (Sighting.ABSENT, Sighting.GONE):
+    if look.seen in (Sighting.RUNNING, Sighting.STOPPING) and session.state in TAKES_COMPUTE:
+        session.last_running_at = now
+    if look.seen in (Sighting.ABSENT, Sighting.GONE):
         session.missing += 1
     step = decide(
         session.state,
@@ -213,18 +214,19 @@ def _take(session: LabSession, step: Step, look: Look) -> None:
             _told(session)
         case Step.STOP if session.state is SessionState.STOPPING:
             _told(session)
-        case Step.SETTLE if session.state is SessionState.STOPPING:
-            sessions.end(session.id, _ended_at(session, look) or clock.now(), session.stop_reason or "stopped")
         case Step.SETTLE:
-            last = session.last_running_at or clock.now()
-            sessions.end(session.id, _ended_at(session, look) or last, "vanished")
+            reason = "stopped" if session.state is SessionState.STOPPING else "vanished"
+            sessions.end(session.id, _ended_at(session, look), session.stop_reason or reason)
 
 
-def _ended_at(session: LabSession, look: Look) -> datetime | None:
-    """The moment that the evidence names, where it can be: not before it was last seen running, and not to come."""
-    if look.ended_at is None:
-        return None
-    return min(max(look.ended_at, session.last_running_at or look.ended_at), clock.now())
+def _ended_at(session: LabSession, look: Look) -> datetime:
+    """Until when it ran, for all we know: what the evidence names, where it can be; else when it was last seen alive.
+
+    A worker that was away must not charge for the time in which nobody looked.
+    """
+    now = clock.now()
+    last = min(session.last_running_at or now, now)
+    return last if look.ended_at is None else min(max(look.ended_at, last), now)
 
 
 def _told(session: LabSession) -> None:

@@ -279,7 +279,6 @@ def end(session_id: UUID, at: datetime, reason: str) -> LabSession:
     hold = ledger.settle(session.held_by, session.seconds_running(until), session.ready_at)
     session.seconds_used, session.charged_micro = hold.posted_seconds, hold.posted_micro
     session.stop_reason = session.stop_reason or reason
-    losses.of_session(session, until, at)
     audit.record(
         SYSTEM,
         "session.settle",
@@ -288,7 +287,8 @@ def end(session_id: UUID, at: datetime, reason: str) -> LabSession:
         charged_micro=hold.posted_micro,
         seconds_not_charged=int((at - until).total_seconds()),
     )
-    losses.of_session(session, until, at)
+    paid_until = session.ready_at + timedelta(seconds=session.seconds_used)  # sooner, where its hold was closed before
+    losses.of_session(session, min(until, paid_until), at)
     if session.stop_reason == "vanished":
         _tell(session, "lab-vanished")
     return _close(session, SessionState.SETTLED, at)
@@ -310,6 +310,15 @@ def give_up(session_id: UUID, why: str) -> LabSession:
     if session.state is SessionState.STARTING:
         session.failure = why
         _order_stop(session, "start-failed")
+    return session
+
+
+def end_unpaid(session_id: UUID) -> LabSession:
+    """Its hold is closed, so nobody pays: end it."""
+    session = locked(session_id)
+    if session.is_live and session.state is not SessionState.STOPPING:
+        audit.record(SYSTEM, "session.stop", session, reason="unpaid")
+        _order_stop(session, "unpaid")
     return session
 
 

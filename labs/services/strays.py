@@ -72,6 +72,15 @@ def sighted(center_id: UUID, server: Sighted, at: datetime) -> Stray:
     return stray
 
 
+def insist(stray_id: UUID) -> bool:
+    """It is still there, and stopping. True: for so long that the hub is to be told once more."""
+    stray = db.session.get_one(Stray, stray_id, with_for_update=True, populate_existing=True)
+    if stray.gone_at is not None or clock.now() - (stray.stop_ordered_at or stray.created_at) < STOP_LIMIT:
+        return False
+    _told(stray)
+    return True
+
+
 def gone(stray_id: UUID) -> Stray:
     """The hub confirms that it is gone: note how long it ran for nobody, and write that off."""
     stray = db.session.get_one(Stray, stray_id, with_for_update=True, populate_existing=True)

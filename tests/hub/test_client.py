@@ -68,15 +68,30 @@ def test_it_is_a_hub() -> None:
 
 
 def test_a_call_is_made_as_the_hub_wants_it() -> None:
-    script = Script(said(201), httpx.Response(202))
+    script = Script(httpx.Response(202))
 
     script.hub.start("ada", "lab-1", {"session": "1"}, "  Lab\n one ")
 
-    ensure, start = script.requests
-    assert script.calls == [("POST", "/hub/api/users/ada"), ("POST", "/hub/api/users/ada/servers/lab-1")]
+    (start,) = script.requests
+    assert script.calls == [("POST", "/hub/api/users/ada/servers/lab-1")]
     assert start.headers["Authorization"] == f"token {TOKEN}"
     assert json.loads(start.content) == {"user_options": {"session": "1"}, "display_name": "Lab one"}
-    assert not ensure.content
+
+
+def test_whom_the_hub_does_not_know_is_made_known_before_the_first_start() -> None:
+    script = Script(message(404, "No such user"), said(201), httpx.Response(202))
+
+    script.hub.start("ada", "lab-1", {}, "Lab")
+
+    start = ("POST", "/hub/api/users/ada/servers/lab-1")
+    assert script.calls == [start, ("POST", "/hub/api/users/ada"), start]
+
+
+def test_whom_the_hub_will_not_know_cannot_start() -> None:
+    script = Script(message(404, "No such user"), said(201), message(404, "No such user"))
+
+    with pytest.raises(HubRefused):
+        script.hub.start("ada", "lab-1", {}, "Lab")
 
 
 def test_names_cannot_leave_their_place_in_the_path() -> None:
@@ -129,7 +144,7 @@ def test_what_is_safe_to_repeat_is_tried_three_times(failure: Answer, call: Call
 
 @pytest.mark.parametrize("failure", LATER, ids=lambda failure: getattr(failure, "status_code", type(failure).__name__))
 def test_a_start_is_repeated_only_when_it_was_never_sent(failure: Answer) -> None:
-    script = Script(said(409), failure)
+    script = Script(failure)
 
     with pytest.raises(HubUnreachable):
         script.hub.start("ada", "lab-1", {}, "Lab")
@@ -179,21 +194,21 @@ def test_a_busy_hub_is_reported_with_the_time_it_asks_for(header: str | None, se
 
 
 def test_a_busy_hub_is_not_asked_again_for_a_start() -> None:
-    script = Script(said(409), message(429, "Too many users trying to log in right now.", Retry_After="1"))
+    script = Script(message(429, "Too many users trying to log in right now.", Retry_After="1"))
 
     with pytest.raises(HubBusy):
         script.hub.start("ada", "lab-1", {}, "Lab")
 
-    assert len(script.requests) == 2
+    assert len(script.requests) == 1
 
 
 @pytest.mark.parametrize("answer", [said(201), said(202), message(400, "ada:lab-1 is already running")])
 def test_a_server_that_runs_already_is_fine(answer: httpx.Response) -> None:
-    Script(said(409), answer).hub.start("ada", "lab-1", {}, "Lab")
+    Script(answer).hub.start("ada", "lab-1", {}, "Lab")
 
 
 def test_a_server_that_is_stopping_cannot_start_yet() -> None:
-    script = Script(said(409), message(400, "ada:lab-1 is pending stop"))
+    script = Script(message(400, "ada:lab-1 is pending stop"))
 
     with pytest.raises(HubBusy) as busy:
         script.hub.start("ada", "lab-1", {}, "Lab")

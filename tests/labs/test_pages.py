@@ -199,3 +199,34 @@ def test_a_center_that_is_not_configured_here_is_said_not_crashed(app, campus, m
 
     assert response.status_code == 409
     assert "does not answer" in response.text
+
+
+def test_the_console_shows_the_line_drift_losses_and_finds_people(app, campus, make):
+    from labs.models import LabSession, SessionState
+
+    campus.running()
+    waiting = make.person(name="赵敏")
+    row = {
+        "person_id": waiting.id,
+        "template_id": campus.template.id,
+        "flavor_id": campus.flavor.id,
+        "center_id": campus.center.id,
+        "budget_id": campus.budget.id,
+        "lease_minutes": 60,
+    }
+    make._save(LabSession(state=SessionState.WAITING, waiting_since=campus.center.created_at, **row))
+    campus.hub.autostop = False
+    campus.hub.add_stray("mallory", "free-for-all")
+    campus.run("reconcile_centers")
+    operator = sign_in(app, make.platform(PlatformRole.OPERATOR))
+
+    page = operator.get("/operations").text
+    found = operator.get("/operations?state=running&person=王").text
+    nobody = operator.get("/operations?state=all&person=nobody&partner=none&center=embedded").text
+
+    assert "赵敏" in page
+    assert "free-for-all" in page
+    assert "A server that nobody ordered" in page
+    assert campus.student.name in found
+    assert "Nothing has run here yet." in nobody
+    assert operator.get("/operations?state=wrong").status_code == 400

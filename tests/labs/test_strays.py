@@ -121,6 +121,16 @@ def test_operators_hear_once_of_a_stray_that_does_not_stop(campus, clock, operat
     assert notices(operator) == ["stray-does-not-stop"]
 
 
+def test_a_stray_that_hangs_while_it_stops_is_told_again(campus, clock):
+    campus.hub.autostop = False
+    campus.hub.add_stray("mallory", "free")
+    for _ in range(4):
+        campus.run("reconcile_centers")
+        clock.shift(timedelta(seconds=30))
+
+    assert stray().stop_attempts == 2
+
+
 def test_a_lab_that_does_not_stop_is_told_again_then_operators_hear_once(campus, clock, operator):
     session = campus.running(60)
     campus.hub.stop = lambda user, server: told.append(server)
