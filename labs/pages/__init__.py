@@ -4,4 +4,15 @@ from labs.pages import budget_tree, budgets, labs, life, operations, rates, requ
 from labs.pages.blueprint import blp
 from labs.pages.labs import home_part
 
-__all__ = ["blp", "budget_tree", "budgets", "home_part", "labs", "life", "operations", "rates", "requests", "statements"]
+__all__ = [
+    "blp",
+    "budget_tree",
+    "budgets",
+    "home_part",
+    "labs",
+    "life",
+    "operations",
+    "rates",
+    "requests",
+    "statements",
+]

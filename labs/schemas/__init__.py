@@ -9,10 +9,8 @@ from labs.schemas.budgets import (
     PurseSchema,
     TransferSchema,
 )
-from labs.schemas.centers import CenterBriefSchema, CenterSchema, CenterStateSchema, FlavorSchema
-from labs.schemas.holds import ExtendHoldSchema, HoldSchema, HoldUsageSchema, ReserveSchema
-from labs.schemas.budgets import BudgetSchema, CapSchema, GrantSchema, MemberCapSchema, PurseSchema, TransferSchema
 from labs.schemas.centers import CenterBriefSchema, CenterSchema, CenterStateSchema, DriftSchema, FlavorSchema
+from labs.schemas.holds import ExtendHoldSchema, HoldSchema, HoldUsageSchema, ReserveSchema
 from labs.schemas.life import (
     AnswerLookSchema,
     AskLookSchema,
@@ -35,8 +33,8 @@ __all__ = [
     "CenterBriefSchema",
     "CenterSchema",
     "CenterStateSchema",
-    "ExtendHoldSchema",
     "DriftSchema",
+    "ExtendHoldSchema",
     "ExtendSchema",
     "FlavorSchema",
     "GrantSchema",
