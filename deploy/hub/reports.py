@@ -43,7 +43,7 @@ class Lab:
 
 
 class Reporter:
-    """Knows the labs of this hub from their start to their end. Works as long as there are any."""
+    """Knows the labs of this hub from their start to their end."""
 
     def __init__(self, platform: Ear) -> None:
         self._platform = platform
@@ -59,7 +59,7 @@ class Reporter:
         self._labs[lab.server] = lab
         self._ended.pop(lab.server, None)
         if not self._tasks:
-            self._tasks = [asyncio.ensure_future(self._report()), asyncio.ensure_future(self._measure())]
+            self._begin()
 
     def remove(self, server: str) -> None:
         lab = self._labs.pop(server, None)
@@ -70,6 +70,9 @@ class Reporter:
             self._homes.forget_soon(lab.home)
 
     # Rounds
+
+    def _begin(self) -> None:
+        self._tasks = [asyncio.ensure_future(self._report()), asyncio.ensure_future(self._measure())]
 
     async def _report(self) -> None:
         while True:

@@ -6,11 +6,11 @@ hub takes down into the labs.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from accounts.services import notices
@@ -22,6 +22,7 @@ from labs.services import home_news, news
 from labs.services.news import Notice
 
 ON_THE_HUB = (SessionState.STARTING, SessionState.RUNNING, SessionState.STOPPING)
+JUST_ENDED = timedelta(minutes=15)
 NEARLY_FULL, EMPTY_AGAIN = 0.9, 0.8  # of the quota: told above the one, and told anew only after being below the other
 
 notices.describe(
@@ -73,15 +74,17 @@ keep_running: list[Callable[[LabSession, int], None]] = []
 def report(center_slug: str, reports: Sequence[LabReport]) -> dict[str, LabNews]:
     """Take note of what a center's labs say; what each of them is to know, by its server's name.
 
-    A server that is not a lab of this center, or not one that should run now, is left out.
+    A server that is not a lab of this center, or not one that should run now, is left out. Of a lab that has just
+    ended only the size of its home is taken.
     """
     told = {row.server: row for row in reports}
     found = _sessions(center_slug, [server.removeprefix("lab-") for server in told])
+    _store_homes([(session, told[session.server_name]) for session in found])
+    found = [session for session in found if session.state in ON_THE_HUB]
     pairs = [(session, told[session.server_name]) for session in found]
     if not pairs:
         return {}
     _store_activity(pairs)
-    _store_homes(pairs)
     for session, row in pairs:
         if row.keep_alive_minutes is not None:
             for decide in keep_running:
@@ -107,7 +110,7 @@ def _sessions(center_slug: str, ids: list[str]) -> list[LabSession]:
             .where(
                 Center.slug == center_slug,
                 LabSession.id.in_([UUID(text) for text in ids]),
-                LabSession.state.in_(ON_THE_HUB),
+                or_(LabSession.state.in_(ON_THE_HUB), LabSession.ended_at >= clock.now() - JUST_ENDED),
             )
             .order_by(LabSession.id)
         )

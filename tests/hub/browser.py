@@ -46,7 +46,7 @@ class Browser(httpx.Client):
 
     def run_in(self, lab: str, kernel: str, code: str) -> str:
         with closing(self.channels(lab, kernel)) as channels:
-            asked = _execute(code)
+            asked = execute(code)
             channels.send(json.dumps(asked))
             said = ""
             while True:
@@ -61,12 +61,14 @@ class Browser(httpx.Client):
                 elif heard["msg_type"] == "status" and content["execution_state"] == "idle":
                     return said.strip()
 
-    def channels(self, lab: str, kernel: str, subprotocols: list[str] | None = None) -> websocket.WebSocket:
-        """The kernel's websocket. It speaks text unless a sub-protocol is asked for."""
+    def channels(
+        self, lab: str, kernel: str, subprotocols: list[str] | None = None, path: str = ""
+    ) -> websocket.WebSocket:
+        """The kernel's websocket, or the one at a path. It speaks text unless a sub-protocol is asked for."""
         prefix = httpx.URL(lab).path
         cookie = "; ".join(f"{one.name}={one.value}" for one in self.cookies.jar if prefix.startswith(one.path))
         return websocket.create_connection(
-            f"{lab.replace('http', 'ws', 1)}api/kernels/{kernel}/channels",
+            f"{lab.replace('http', 'ws', 1)}{path or f'api/kernels/{kernel}/channels'}",
             cookie=cookie,
             origin=self.hub,
             timeout=30,
@@ -74,7 +76,7 @@ class Browser(httpx.Client):
         )
 
 
-def _execute(code: str) -> dict[str, Any]:
+def execute(code: str) -> dict[str, Any]:
     header = {"msg_id": uuid.uuid4().hex, "username": "", "session": uuid.uuid4().hex, "version": "5.3"}
     options = {"silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
     return {

@@ -155,6 +155,20 @@ def test_the_size_of_a_home_is_the_one_measured_last(client, campus):
     assert (kept.size_bytes, kept.files) == (5 * GIB, 3)
 
 
+def test_the_size_of_a_home_is_taken_until_shortly_after_the_labs_end_and_nothing_else(client, campus, request):
+    session = campus.running(30)
+    session.state, session.ended_at = "settled", clock.now()
+    db.session.commit()
+
+    assert tell(client, row(session, **home(5 * GIB)))["labs"] == {}
+
+    assert db.session.scalars(select(HomeUsage)).one().size_bytes == 5 * GIB
+    assert db.session.get(SessionActivity, session.id) is None
+    request.getfixturevalue("clock").shift(timedelta(minutes=16))
+    tell(client, row(session, **home(6 * GIB)))
+    assert db.session.scalars(select(HomeUsage)).one().size_bytes == 5 * GIB
+
+
 def test_a_home_that_becomes_nearly_full_is_told_once_and_again_after_it_was_below(client, campus, request):
     campus.center.home_quota_mb = 10 * 1024
     session = campus.running(30)

@@ -93,10 +93,9 @@
       this.endsAt = null;
       this.ahead = 0; // milliseconds of the server's clock before ours
       this.time = document.createElement('a');
-      this.time.className = 'chancai-time';
+      this.time.className = 'chancai-time jp-StatusBar-TextItem';
       this.time.target = '_blank';
       this.time.rel = 'noopener';
-      this.time.style.cssText = 'color: inherit; padding: 0 6px; white-space: nowrap;';
       this.commands.addCommand('chancai-lab:keep-running', {
         label: () => this.texts.keep,
         execute: () => this.keepRunning()
