@@ -79,11 +79,15 @@ def write_news(room: Path, news: Mapping[str, Any]) -> None:
 
 
 def _read(room: Path, name: str, uid: int) -> bytes:
-    with _opened(room) as folder, open(os.open(name, THEIRS, dir_fd=folder), "rb") as file:
-        found = os.fstat(file.fileno())
+    with _opened(room) as folder:
+        file = os.open(name, THEIRS, dir_fd=folder)
+    try:
+        found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != uid or found.st_size > LONGEST_ACTIVITY_BYTES:
             raise PermissionError(f"{name} is not a small file of the lab's own")
-        return file.read(LONGEST_ACTIVITY_BYTES)
+        return os.read(file, LONGEST_ACTIVITY_BYTES)
+    finally:
+        os.close(file)
 
 
 @contextmanager

@@ -217,7 +217,8 @@ class LabSpawner(LocalProcessSpawner):
         owner = owner_of(self.user.name) if self.walled else None
         try:
             lesson_files.make_home(self.home, owner)
-            written = lesson_files.write(self.home, spec.files, owner)
+            record = Path(str(self.state_dir), "lessons", f"{self.user.name}.json")
+            written = lesson_files.write(self.home, spec.files, owner, record)
         except OSError as error:
             raise web.HTTPError(403, f"The lab's home cannot be written: {error.strerror}") from error
         if written:

@@ -110,6 +110,116 @@ def test_a_folder_that_becomes_a_link_meanwhile_is_not_followed(
     assert (home / "moved" / "first.ipynb").exists()
 
 
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    return tmp_path / "lessons" / "ada.json"
+
+
+def notebook(text: str) -> LessonFile:
+    return LessonFile(NOTEBOOK.path, text.encode())
+
+
+def test_what_was_deleted_or_renamed_comes_again_and_the_renamed_stays(home: Path, record: Path) -> None:
+    write(home, [notebook("1"), LessonFile("b", b"b")], record=record)
+    (home / NOTEBOOK.path).rename(home / "ai-101" / "mine.ipynb")
+    (home / "b").unlink()
+
+    assert write(home, [notebook("1"), LessonFile("b", b"b")], record=record) == [NOTEBOOK.path, "b"]
+
+    assert (home / NOTEBOOK.path).read_text() == (home / "ai-101" / "mine.ipynb").read_text() == "1"
+
+
+def test_a_changed_lesson_replaces_what_the_student_has_not_touched(home: Path, record: Path) -> None:
+    write(home, [notebook("1")], record=record)
+
+    assert write(home, [notebook("2")], record=record) == [NOTEBOOK.path]
+    assert write(home, [notebook("2")], record=record) == []
+
+    assert [path.name for path in (home / "ai-101" / "notebooks").iterdir()] == ["first.ipynb"]
+    assert (home / NOTEBOOK.path).read_text() == "2"
+
+
+def test_a_changed_lesson_lies_beside_what_the_student_has_changed_once(home: Path, record: Path) -> None:
+    write(home, [notebook("1")], record=record)
+    (home / NOTEBOOK.path).write_text("my work")
+    folder = home / "ai-101" / "notebooks"
+
+    assert write(home, [notebook("1")], record=record) == []
+    assert write(home, [notebook("2")], record=record) == ["ai-101/notebooks/first.new.ipynb"]
+    assert write(home, [notebook("2")], record=record) == []
+    (folder / "first.new.ipynb").write_text("my other work")
+    assert write(home, [notebook("3")], record=record) == ["ai-101/notebooks/first.new2.ipynb"]
+    (folder / "first.new2.ipynb").unlink()
+    assert write(home, [notebook("3")], record=record) == []
+
+    assert (home / NOTEBOOK.path).read_text() == "my work"
+    assert (folder / "first.new.ipynb").read_text() == "my other work"
+
+
+def test_what_a_student_brought_to_the_new_version_needs_no_other(home: Path, record: Path) -> None:
+    write(home, [notebook("1")], record=record)
+    (home / NOTEBOOK.path).write_text("2")
+
+    assert write(home, [notebook("2")], record=record) == []
+    assert write(home, [notebook("3")], record=record) == [NOTEBOOK.path]
+
+
+def test_a_lesson_that_lost_a_file_takes_nothing_away(home: Path, record: Path) -> None:
+    write(home, [notebook("1"), LessonFile("b", b"b")], record=record)
+
+    assert write(home, [notebook("1")], record=record) == []
+
+    assert (home / "b").read_bytes() == b"b"
+
+
+@pytest.mark.parametrize("note", [None, "", "[]", "{", '{"ai-101/notebooks/first.ipynb": 5}'])
+def test_a_hub_that_has_forgotten_overwrites_nothing(home: Path, record: Path, note: str | None) -> None:
+    write(home, [notebook("1")])
+    (home / NOTEBOOK.path).write_text("my work")
+    if note is not None:
+        record.parent.mkdir()
+        record.write_text(note)
+
+    write(home, [notebook("2")], record=record)
+
+    assert (home / NOTEBOOK.path).read_text() == "my work"
+    assert write(home, [notebook("2")], record=record) == []
+
+
+def test_what_is_saved_at_the_last_moment_is_kept(home: Path, record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home, [notebook("1")], record=record)
+    real = lesson_files._replace
+
+    def save_first(folder: int, name: str, content: bytes, owner: Owner | None, expected: str) -> bool:
+        (home / NOTEBOOK.path).write_text("my work")
+        return real(folder, name, content, owner, expected)
+
+    monkeypatch.setattr(lesson_files, "_replace", save_first)
+
+    assert write(home, [notebook("2")], record=record) == ["ai-101/notebooks/first.new.ipynb"]
+
+    assert (home / NOTEBOOK.path).read_text() == "my work"
+    assert not list(home.rglob("*.part"))
+
+
+@pytest.mark.parametrize("trap", ["link", "pipe", "folder"])
+def test_a_trap_in_the_place_of_what_was_delivered_is_left(home: Path, record: Path, tmp_path: Path, trap: str) -> None:
+    write(home, [notebook("1")], record=record)
+    file, outside = home / NOTEBOOK.path, tmp_path / "outside"
+    outside.write_text("1")  # as if it were ours
+    file.unlink()
+    if trap == "link":
+        file.symlink_to(outside)
+    elif trap == "pipe":
+        os.mkfifo(file)
+    else:
+        file.mkdir()
+
+    assert write(home, [notebook("2")], record=record) == []
+
+    assert outside.read_text() == "1"
+
+
 def test_a_full_disk_leaves_no_half_of_a_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

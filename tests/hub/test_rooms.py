@@ -96,6 +96,16 @@ def test_only_a_plain_file_of_the_labs_own_is_read(room: Path, tmp_path: Path) -
     assert read_activity(room, UID, NOW) is not None
 
 
+def test_what_is_not_taken_holds_nothing_open(room: Path) -> None:
+    (room / "activity.json").mkdir()
+    before = os.listdir("/dev/fd")
+
+    for _ in range(10):
+        read_activity(room, UID, NOW)
+
+    assert len(os.listdir("/dev/fd")) == len(before)
+
+
 def test_a_room_that_is_a_link_is_not_entered(room: Path, tmp_path: Path) -> None:
     say(room)
     (tmp_path / "link").symlink_to(room)
