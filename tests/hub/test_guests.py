@@ -65,6 +65,19 @@ def test_a_guest_reads_files_and_sees_what_runs(visit: Visit) -> None:
     assert visit.owner.get(f"{visit.lab}api/contents/notes.txt").json()["writable"] is True
 
 
+def test_nothing_in_a_notebook_is_trusted_for_a_guest(visit: Visit) -> None:
+    path = "api/contents/trusted.ipynb"
+    visit.owner.ask("PUT", f"{visit.lab}{path}", json={"type": "notebook", "format": "json", "content": NOTEBOOK})
+    assert visit.owner.ask("POST", f"{visit.lab}api/contents/trusted.ipynb/trust", json={}).status_code == 201
+
+    def is_trusted(who: Browser) -> bool:
+        (cell,) = who.ask("GET", f"{visit.lab}{path}").json()["content"]["cells"]
+        return bool(cell["metadata"].get("trusted"))
+
+    assert is_trusted(visit.owner)
+    assert not is_trusted(visit.guest)
+
+
 WRITING = [
     ("PUT", "api/contents/new.txt", {"type": "file", "format": "text", "content": "x"}),
     ("PUT", "api/contents/notes.txt", {"type": "file", "format": "text", "content": "x"}),
@@ -72,6 +85,7 @@ WRITING = [
     ("DELETE", "api/contents/notes.txt", None),
     ("POST", "api/contents", {"type": "notebook"}),
     ("POST", "api/contents/notes.txt/checkpoints", None),
+    ("POST", "api/contents/work.ipynb/trust", {}),
     ("POST", "api/kernels", {"name": "python3"}),
     ("POST", "api/kernels/{kernel}/interrupt", None),
     ("POST", "api/kernels/{kernel}/restart", None),

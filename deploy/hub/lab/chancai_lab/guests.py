@@ -135,9 +135,11 @@ def _asked_by_guest() -> bool:
 
 
 def _read_only(model: dict[str, Any]) -> dict[str, Any]:
-    inside = model.get("content") if model.get("type") == "directory" else None
-    return {
-        **model,
-        "writable": False,
-        **({"content": [{**entry, "writable": False} for entry in inside]} if inside is not None else {}),
-    }
+    """As it is, but not to be written, and with nothing in it that runs by itself in the guest's browser."""
+    model, content = {**model, "writable": False}, model.get("content")
+    if model.get("type") == "directory" and content is not None:
+        model["content"] = [{**entry, "writable": False} for entry in content]
+    elif model.get("type") == "notebook" and content is not None:
+        for cell in content.get("cells", []):
+            cell.get("metadata", {}).pop("trusted", None)
+    return model
