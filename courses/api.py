@@ -22,6 +22,7 @@ from courses.schemas import (
     CourseDetailSchema,
     CourseSchema,
     EnrollSchema,
+    LaunchKeySchema,
     LaunchSchema,
     PlacedEnrollmentSchema,
     RemovalSchema,
@@ -31,6 +32,7 @@ from courses.schemas import (
 )
 from courses.services import enrollment, launch
 from labs import queries as labs_queries
+from labs.deciding import deciding
 from labs.models import LabSession
 from labs.queries import LaunchPanel
 from labs.schemas import LaunchPanelSchema, SessionSchema
@@ -168,17 +170,17 @@ def show_launch_panel(run_id: UUID, unit_id: UUID) -> LaunchPanel:
 @signed_in
 @scope("labs:launch")
 @runs.arguments(LaunchSchema)
+@runs.arguments(LaunchKeySchema, location="headers")
 @runs.response(202, SessionSchema)
-def create_session(body: dict[str, Any], run_id: UUID, unit_id: UUID) -> LabSession:
-    """Launch the unit's lab, paid by the run. If it runs already, that session is the answer."""
-    with transaction():
-        return launch.launch(
-            current_actor(),
-            run_id,
-            unit_id,
-            **body,
-            origin_url=f"{request.url_root.rstrip('/')}/runs/{run_id}/units/{unit_id}",
-        )
+def create_session(body: dict[str, Any], headers: dict[str, Any], run_id: UUID, unit_id: UUID) -> LabSession:
+    """Launch the unit's lab, paid by the run. If it runs already, that session is the answer.
+
+    At a full center the session is `waiting`, with its place in line, and accepted when a place is `offered`."""
+    actor = current_actor()
+    asked = {**body, **headers}
+    with deciding(actor, "launch", **launch.subject(actor, run_id, unit_id), **asked) as question:
+        origin_url = f"{request.url_root.rstrip('/')}/runs/{run_id}/units/{unit_id}"
+        return question.answer(launch.launch(actor, run_id, unit_id, **asked, origin_url=origin_url))
 
 
 def _taught(run_id: UUID) -> CourseRun:

@@ -21,6 +21,13 @@ MATRIX = (
                 "GET /labs/<session_id>/status",
                 "GET /api/v1/lab-sessions/<session_id>",
             ),
+            Action(
+                _("Take the place that is kept for a lab in line"),
+                OWNER,
+                "POST /labs/<session_id>/accept",
+                "POST /api/v1/lab-sessions/<session_id>/accept",
+                told=SEES_THE_LAB,
+            ),
             Action(_("Go inside a lab"), OWNER, "GET /labs/<session_id>/open", told=SEES_THE_LAB),
             Action(
                 _("Stop a lab"),

@@ -29,8 +29,23 @@ from labs.queries.budgets import (
     visible_budget,
 )
 from labs.queries.burn_down import BurnDown, Day, branch_ids, burn_down, day_of, tranches_of
-from labs.queries.centers import center, centers, first_file, flavor, flavors_of, rates_of, rows, template
+from labs.queries.centers import (
+    center,
+    center_of_flavor,
+    centers,
+    first_file,
+    flavor,
+    flavors_of,
+    rates_of,
+    rows,
+    template,
+)
+from labs.queries.credits import Means, affordable_minutes, cost, means
+from labs.queries.decisions import DecisionFilter, decision, decisions_seen_by
+from labs.queries.facts import numbers, starts_since
+from labs.queries.line import Outlook, outlook, outlook_for_newcomers, place_in_line
 from labs.queries.panel import LaunchPanel, Level, Offer, launch_panel
+from labs.queries.places import Load, load, miscounted_loads
 from labs.queries.requests import (
     RequestFilter,
     administrators_of,
@@ -52,11 +67,14 @@ from labs.queries.sessions import (
     live_count_by_center,
     live_session,
     live_sessions_of,
+    locked_session,
     session,
+    session_of_key,
     sessions_of_budget,
     sessions_of_partner,
     sessions_of_person,
     sessions_seen_by,
+    slots_taken,
     time_left,
 )
 from labs.queries.statements import (
@@ -75,6 +93,7 @@ from labs.queries.statements import (
     with_a_budget,
 )
 from labs.queries.storage import Storage, last_session_at, rescue_flavor, storage_of
+from labs.queries.terms import accepted, latest_terms, open_terms, terms_of
 from labs.queries.views import open_view, views_into_labs_of, views_of_person, views_of_session, visible_view
 
 __all__ = [
@@ -83,16 +102,22 @@ __all__ = [
     "BudgetStatus",
     "BurnDown",
     "Day",
+    "DecisionFilter",
     "LaunchPanel",
     "Level",
+    "Load",
+    "Means",
     "Offer",
     "Outline",
+    "Outlook",
     "RequestFilter",
     "Storage",
     "Sums",
     "TreeFilter",
     "Usage",
+    "accepted",
     "administrators_of",
+    "affordable_minutes",
     "branch",
     "branch_ids",
     "budget",
@@ -106,11 +131,15 @@ __all__ = [
     "caps_of",
     "caps_of_person",
     "center",
+    "center_of_flavor",
     "centers",
     "closings",
     "compose",
+    "cost",
     "day_of",
     "deciders_of",
+    "decision",
+    "decisions_seen_by",
     "ended_sessions_of",
     "first_file",
     "first_month",
@@ -120,21 +149,31 @@ __all__ = [
     "last_closed",
     "last_session_at",
     "last_statement",
+    "latest_terms",
     "launch_panel",
     "live_count_by_center",
     "live_session",
     "live_sessions_of",
+    "load",
+    "locked_session",
     "looked_after_by",
     "managers_of",
     "manages",
+    "means",
+    "miscounted_loads",
     "narrowed",
     "next_to_close",
+    "numbers",
     "open_requests_of",
+    "open_terms",
     "open_view",
     "outlines",
+    "outlook",
+    "outlook_for_newcomers",
     "partner_budgets",
     "partner_of",
     "periods",
+    "place_in_line",
     "rates_of",
     "request",
     "requests_by",
@@ -144,15 +183,19 @@ __all__ = [
     "rescue_flavor",
     "rows",
     "session",
+    "session_of_key",
     "sessions_of_budget",
     "sessions_of_partner",
     "sessions_of_person",
     "sessions_seen_by",
+    "slots_taken",
+    "starts_since",
     "statement_of",
     "statements_by_partner",
     "statuses",
     "storage_of",
     "template",
+    "terms_of",
     "time_left",
     "tranche",
     "tranches_of",

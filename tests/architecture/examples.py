@@ -247,6 +247,8 @@ def _of_labs(world: World) -> dict[str, Example]:
         "POST /api/v1/lab-looks/<look_id>/end": NOTHING,
         "POST /labs/files": Example(form={"center": "embedded"}),
         "POST /api/v1/centers/<slug>/files": Example(ids=center),
+        "POST /labs/<session_id>/accept": NOTHING,
+        "POST /api/v1/lab-sessions/<session_id>/accept": NOTHING,
         "POST /internal/admission": Example(json=hub),
         "POST /internal/ended": Example(json=hub),
         "POST /internal/labs": Example(json={"center": "embedded", "labs": []}),
