@@ -1,13 +1,13 @@
 """How many labs wait at each center, beside how many places are taken.
 
-Revision: 5c1f0a7be264, after de299902cfa0
+Revision: 5c1f0a7be264, after 4be1c07f52d9
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "5c1f0a7be264"
-down_revision = "de299902cfa0"
+down_revision = "4be1c07f52d9"
 
 
 def upgrade() -> None:
