@@ -1,13 +1,13 @@
 """How many labs wait at each center, beside how many places are taken.
 
-Revision: 5c1f0a7be264, after 4be1c07f52d9
+Revision: 5c1f0a7be264, after 7c1f0d3a9b52
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "5c1f0a7be264"
-down_revision = "4be1c07f52d9"
+down_revision = "7c1f0d3a9b52"
 
 
 def upgrade() -> None:
