@@ -1,13 +1,13 @@
 """How many labs wait at each center, beside how many places are taken.
 
-Revision: 5c1f0a7be264, after 7c1f0d3a9b52
+Revision: 5c1f0a7be264, after 5c1f7a9e2b64
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "5c1f0a7be264"
-down_revision = "7c1f0d3a9b52"
+down_revision = "5c1f7a9e2b64"
 
 
 def upgrade() -> None:
