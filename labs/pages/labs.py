@@ -123,7 +123,7 @@ def _view(session_id: UUID) -> dict[str, Any]:
         "now": now,
         "enter": "enter" in request.args,
         **running.part(actor, session),
-        "outlook": queries.outlook(session),
+        "turn": queries.outlook(session),
         "line_length": queries.load(session.center_id).waiting,
         "moves": session.state in (SessionState.RESERVED, SessionState.STARTING, SessionState.STOPPING),
     }
