@@ -31,11 +31,11 @@ from courses.schemas import (
     UnitSchema,
 )
 from courses.services import enrollment, launch
-from labs import queries as labs_queries
 from labs.deciding import deciding
 from labs.models import LabSession
-from labs.queries import LaunchPanel
 from labs.schemas import LaunchPanelSchema, SessionSchema
+from labs.services import panel
+from labs.services.panel import LaunchPanel
 
 courses = Blueprint("courses-api", __name__, url_prefix="/api/v1/courses", description="The catalog of courses")
 runs = Blueprint("runs-api", __name__, url_prefix="/api/v1/runs", description="Runs, seats, units and their labs")
@@ -163,7 +163,7 @@ def show_launch_panel(run_id: UUID, unit_id: UUID) -> LaunchPanel:
     actor = current_actor()
     run, unit = launch.launchable(actor, run_id, unit_id)
     assert unit.lab_template_id is not None
-    return labs_queries.launch_panel(actor, unit.lab_template_id, run.budget_id)
+    return panel.launch_panel(actor, unit.lab_template_id, run.budget_id)
 
 
 @runs.post("/<uuid:run_id>/units/<uuid:unit_id>/sessions")

@@ -16,9 +16,9 @@ from courses import policy, prose, queries
 from courses.errors import AlreadyEnrolled, NotEnrolled
 from courses.models import CourseRun, Unit
 from courses.services import enrollment, launch
-from labs import queries as labs_queries
 from labs.deciding import deciding
 from labs.models import LabSession
+from labs.services import panel, terms
 
 blp = Blueprint("runs", __name__, template_folder="../templates")
 
@@ -81,7 +81,10 @@ def unit(run_id: UUID, unit_id: UUID) -> str:
 @signed_in
 def start(run_id: UUID, unit_id: UUID) -> ResponseReturnValue:
     """Launch the unit's lab, and go to its page."""
-    session = _launch(run_id, unit_id, *_asked())
+    flavor_id, minutes = _asked()
+    with transaction():  # stays accepted, whatever becomes of the launch
+        terms.accept_read(current_actor(), request.form.getlist("terms"))
+    session = _launch(run_id, unit_id, flavor_id, minutes)
     target = url_for("labs.show", session_id=session.id, enter=1)  # goes inside as soon as it is ready
     if "HX-Request" in request.headers:
         return "", 204, {"HX-Redirect": target}
@@ -144,7 +147,7 @@ def _lab(run: CourseRun, found: Unit) -> dict[str, Any]:
     except DomainError as refusal:
         return {"panel": None, "refusal": refusal}
     assert found.lab_template_id is not None
-    return {"panel": labs_queries.launch_panel(current_actor(), found.lab_template_id, run.budget_id), "refusal": None}
+    return {"panel": panel.launch_panel(current_actor(), found.lab_template_id, run.budget_id), "refusal": None}
 
 
 def _launch(run_id: UUID, unit_id: UUID, flavor_id: UUID, minutes: int) -> LabSession:

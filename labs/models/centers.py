@@ -128,6 +128,8 @@ class CenterTerms(Entity):
     text_zh: Mapped[str]
     text_en: Mapped[str]
 
+    center: Mapped[Center] = relationship(lazy="joined", innerjoin=True)
+
 
 class TermsAcceptance(Base):
     """A person accepted these terms."""

@@ -40,11 +40,17 @@ from labs.queries.centers import (
     rows,
     template,
 )
-from labs.queries.credits import Means, affordable_minutes, cost, means
-from labs.queries.decisions import DecisionFilter, decision, decisions_seen_by
+from labs.queries.credits import Means, affordable_minutes, cost, means, obstacle_to_pay, tariff_now
+from labs.queries.decisions import (
+    DecisionFilter,
+    decision,
+    decisions_seen_by,
+    looks_after_any,
+    names_in_decision,
+    refusal_reasons,
+)
 from labs.queries.facts import numbers, starts_since
 from labs.queries.line import Outlook, outlook, outlook_for_newcomers, place_in_line
-from labs.queries.panel import LaunchPanel, Level, Offer, launch_panel
 from labs.queries.places import Load, load, miscounted_loads
 from labs.queries.requests import (
     RequestFilter,
@@ -103,11 +109,8 @@ __all__ = [
     "BurnDown",
     "Day",
     "DecisionFilter",
-    "LaunchPanel",
-    "Level",
     "Load",
     "Means",
-    "Offer",
     "Outline",
     "Outlook",
     "RequestFilter",
@@ -150,20 +153,22 @@ __all__ = [
     "last_session_at",
     "last_statement",
     "latest_terms",
-    "launch_panel",
     "live_count_by_center",
     "live_session",
     "live_sessions_of",
     "load",
     "locked_session",
     "looked_after_by",
+    "looks_after_any",
     "managers_of",
     "manages",
     "means",
     "miscounted_loads",
+    "names_in_decision",
     "narrowed",
     "next_to_close",
     "numbers",
+    "obstacle_to_pay",
     "open_requests_of",
     "open_terms",
     "open_view",
@@ -175,6 +180,7 @@ __all__ = [
     "periods",
     "place_in_line",
     "rates_of",
+    "refusal_reasons",
     "request",
     "requests_by",
     "requests_of_budget",
@@ -194,6 +200,7 @@ __all__ = [
     "statements_by_partner",
     "statuses",
     "storage_of",
+    "tariff_now",
     "template",
     "terms_of",
     "time_left",

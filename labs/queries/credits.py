@@ -1,88 +1,89 @@
-"""Reads on credits before a launch: what a person could draw on a budget now, and how long a lab that would pay for."""
+"""Reads on credits before a launch: what a person could draw on a budget now, and how long a lab that would pay for.
+
+The ledger's own judgement, on balances that are read without a lock: true a moment ago.
+"""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from app import clock
 from app.db import db
-from labs import ledger
+from labs.errors import LaunchRefused
+from labs.ledger import rates, refusals
+from labs.ledger.promise import Balance, Book, Cap, Credits, Denied, Granted, Want, judge, longest
 from labs.models import GRACE_SECONDS, Flavor, MemberCap, Purse, Tranche
+from labs.tariff import Tariff
 
 
 @dataclass(frozen=True)
 class Means:
-    """What is left at each level that a launch draws on, read without a lock: true a moment ago."""
+    """What is left at each level that a launch draws on."""
 
-    cap: MemberCap | None
-    purse: Purse
-    valid: tuple[tuple[datetime, int], ...]  # (until when, how much), the first to expire first
-
-    @property
-    def of_cap(self) -> int | None:
-        return None if self.cap is None else self.cap.left
+    budget_id: UUID
+    person_id: UUID
+    at: datetime
+    book: Book
 
     @property
-    def valid_now(self) -> int:
-        return min(sum(micro for _until, micro in self.valid), self.purse.available)
+    def cap(self) -> Cap | None:
+        return self.book.caps.get((self.budget_id, self.person_id))
 
-    def valid_until(self, at: datetime) -> int:
-        """What is still valid at that moment: only that can pay for the end of a lease."""
-        return min(sum(micro for until, micro in self.valid if until >= at), self.purse.available)
+    @property
+    def purse(self) -> Balance:
+        return self.book.purses[self.budget_id]
 
-    def pays_for(self, amount: int) -> bool:
-        return not self.purse.overrun and amount <= self.valid_now and (self.of_cap is None or amount <= self.of_cap)
+    def valid_at(self, at: datetime) -> int:
+        """What of it is still valid at that moment."""
+        return self.book.valid(self.budget_id, at)
 
-    def covered_seconds(self, price_micro: int, now: datetime) -> int:
-        """For how long the valid credits last when each pays for the time before its end only."""
-        if not price_micro:
-            return 10**9
-        covered = timedelta(0)
-        for until, micro in self.valid:
-            covered = max(covered, min(until - now, covered + timedelta(seconds=micro * 3600 // price_micro)))
-        return int(covered.total_seconds())
+    def judged(self, price: rates.Offer, minutes: int) -> Granted | Denied:
+        """What the ledger would say to a lease of so many minutes."""
+        seconds = minutes * 60 + GRACE_SECONDS
+        want = Want(self.budget_id, self.person_id, price.tariff, self.at, seconds, is_free=price.is_rescue)
+        return judge(self.book, want)
 
 
 def means(budget_id: UUID, person_id: UUID) -> Means:
     now = clock.now()
-    valid = db.session.execute(
-        select(Tranche.valid_until, func.sum(Tranche.remaining))
-        .where(
-            Tranche.budget_id == budget_id,
-            Tranche.remaining > 0,
-            Tranche.valid_from <= now,
-            Tranche.valid_until > now,
-        )
-        .group_by(Tranche.valid_until)
-        .order_by(Tranche.valid_until)
+    purse = db.session.get_one(Purse, budget_id, populate_existing=True)
+    cap = db.session.get(MemberCap, (budget_id, person_id), populate_existing=True)
+    tranches = db.session.execute(
+        select(Tranche.id, Tranche.remaining, Tranche.valid_from, Tranche.valid_until)
+        .where(Tranche.budget_id == budget_id, Tranche.remaining > 0, Tranche.valid_until > now)
+        .order_by(Tranche.valid_until, Tranche.id)
     )
-    return Means(
-        cap=db.session.get(MemberCap, (budget_id, person_id), populate_existing=True),
-        purse=db.session.get_one(Purse, budget_id, populate_existing=True),
-        valid=tuple((until, int(micro)) for until, micro in valid),
+    book = Book(
+        caps={} if cap is None else {(budget_id, person_id): Cap(cap.cap_micro, cap.held, cap.used, cap.is_open)},
+        purses={budget_id: Balance(purse.available, purse.held, purse.used, purse.expired, purse.overrun)},
+        tranches={budget_id: [Credits(*row) for row in tranches]},
     )
+    return Means(budget_id, person_id, now, book)
+
+
+def obstacle_to_pay(known: Means, flavor: Flavor, minutes: int) -> LaunchRefused | None:
+    """The refusal of the ledger, if it were asked now."""
+    outcome = known.judged(_price(flavor, known.at), minutes)
+    return refusals.refusal(known.budget_id, outcome) if isinstance(outcome, Denied) else None
+
+
+def affordable_minutes(known: Means, flavor: Flavor, most: int) -> int:
+    """The longest lease that can be paid for now, up to `most`."""
+    price = _price(flavor, known.at)
+    return longest(lambda minutes: isinstance(known.judged(price, minutes), Granted), most)
+
+
+def tariff_now(flavor: Flavor) -> Tariff:
+    """What the flavor costs, as a hold of this moment would pin it."""
+    return _price(flavor, clock.now()).tariff
 
 
 def cost(flavor: Flavor, minutes: int) -> int:
     """What a lease of so many minutes puts aside: the most it can cost when it begins now."""
-    now = clock.now()
-    return ledger.tariff(flavor.id, now).most(now, minutes * 60 + GRACE_SECONDS)
+    return tariff_now(flavor).most(clock.now(), minutes * 60 + GRACE_SECONDS)
 
 
-def affordable_minutes(known: Means, flavor: Flavor, longest: int) -> int:
-    """The longest lease that can be paid for now, up to `longest`."""
-    if flavor.is_rescue:
-        return longest
-    now = clock.now()
-    tariff = ledger.tariff(flavor.id, now)
-    covered = known.covered_seconds(tariff.price_micro, now) - GRACE_SECONDS
-    low, high = 0, max(0, min(longest, covered // 60))
-    while low < high:  # what a lease costs grows with its length
-        middle = (low + high + 1) // 2
-        if known.pays_for(tariff.most(now, middle * 60 + GRACE_SECONDS)):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def _price(flavor: Flavor, at: datetime) -> rates.Offer:
+    return rates.offers([flavor.id], at)[flavor.id]

@@ -11,7 +11,8 @@ from accounts.models import Person
 from app.access import Actor
 from app.db import db
 from app.errors import NotFound
-from labs.models import Budget, Center, Decision, Outcome
+from labs.errors import LaunchRefused
+from labs.models import Budget, Center, Decision, Flavor, LabTemplate, Outcome
 from labs.queries.budgets import looked_after_by, manages
 
 
@@ -69,3 +70,35 @@ def decision(actor: Actor, decision_id: UUID) -> Decision:
     if not mine and (found.budget_id is None or not manages(actor, found.budget_id)):
         raise NotFound
     return found
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a decision was about, as far as it still exists."""
+
+    lab: LabTemplate | None
+    flavor: Flavor | None
+    center: Center | None
+
+
+def names_in_decision(row: Decision) -> Names:
+    return Names(
+        lab=db.session.get(LabTemplate, row.template_id) if row.template_id else None,
+        flavor=db.session.get(Flavor, row.flavor_id) if row.flavor_id else None,
+        center=db.session.get(Center, row.center_id) if row.center_id else None,
+    )
+
+
+def refusal_reasons() -> list[tuple[str, str]]:
+    """Every reason a launch can be refused for, and its words, in the order of the words."""
+    kinds = _below(LaunchRefused)
+    return sorted(((kind.reason, str(kind.title)) for kind in kinds), key=lambda pair: pair[1])
+
+
+def _below(kind: type[LaunchRefused]) -> list[type[LaunchRefused]]:
+    return [one for child in kind.__subclasses__() for one in (child, *_below(child))]
+
+
+def looks_after_any(actor: Actor) -> bool:
+    """Whether there is a budget whose decisions the actor sees."""
+    return db.session.scalar(select(Budget.id).where(looked_after_by(actor)).limit(1)) is not None

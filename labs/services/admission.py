@@ -121,20 +121,15 @@ def reserve(case: Case, *, key: str) -> Hold:
     """Put the credits for the lease aside, or refuse and say what would fit."""
     try:
         return ledger.reserve(case.budget.id, case.person_id, case.flavor, case.seconds, key=key)
-    except (MemberCapExhausted, BudgetExhausted, TrancheEndsBeforeLease) as refusal:
-        refusal.remedies = _what_would_fit(case)
-        raise
+    except LaunchRefused as refusal:
+        raise _with_remedies(case, refusal) from None
 
 
 def check_credits(case: Case) -> None:
     """Refuse as `reserve` would, without putting anything aside."""
-    if case.is_rescue:
-        return
-    try:
-        _credits_suffice(case)
-    except (MemberCapExhausted, BudgetExhausted, TrancheEndsBeforeLease) as refusal:
-        refusal.remedies = _what_would_fit(case)
-        raise
+    refusal = queries.obstacle_to_pay(queries.means(case.budget.id, case.person_id), case.flavor, case.minutes)
+    if refusal is not None:
+        raise _with_remedies(case, refusal)
 
 
 def full(case: Case) -> CapacityFull:
@@ -353,45 +348,19 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
 CENTER_CHECKS: tuple[Callable[[Case], None], ...] = (_center_takes_labs, _center_answers, _starts_slowly)
 
 
-def _credits_suffice(case: Case) -> None:
-    """The guards of the ledger, in its order and words, on numbers that were read without a lock."""
-    known, amount = queries.means(case.budget.id, case.person_id), queries.cost(case.flavor, case.minutes)
-    cap, purse = known.cap, known.purse
-    if cap is not None and cap.left is not None and amount > cap.left:
-        assert cap.cap_micro is not None
-        raise MemberCapExhausted(
-            _("%(asked)s credits are needed, %(left)s of your share are left.", **_said(asked=amount, left=cap.left)),
-            layer=_micro("member-cap", cap.cap_micro, cap.used, cap.held, amount, cap.left),
-        )
-    layer = _micro("budget", purse.total, purse.used, purse.held, amount, known.valid_now)
-    if purse.overrun:
-        raise BudgetOverrun(layer=layer)
-    if amount > known.valid_now:
-        said = _said(asked=amount, left=known.valid_now)
-        raise BudgetExhausted(_("%(asked)s credits are needed, %(left)s are left in the budget.", **said), layer=layer)
-    minutes = queries.affordable_minutes(known, case.flavor, case.minutes)
-    if minutes < case.minutes:
-        raise TrancheEndsBeforeLease(
-            _("The credits that are valid suffice for %(minutes)s minutes.", minutes=minutes),
-            layer={"name": "tranche", "limit": minutes, "asked": case.minutes, "unit": "minutes"},
-            minutes=minutes,
-        )
-
-
 # --- what one can do -----------------------------------------------------------------------------------------------
-
-
-def _micro(name: str, limit: int, posted: int, held: int, asked: int, left: int) -> dict[str, object]:
-    numbers = {"limit": limit, "posted": posted, "held": held, "asked": asked, "left": left}
-    return {"name": name, **numbers, "unit": "micro-credits"}
-
-
-def _said(**amounts: int) -> dict[str, str]:
-    return {name: locale.credits_text(amount) for name, amount in amounts.items()}
 
 
 def _layer(name: str, limit: int, held: int) -> dict[str, object]:
     return {"name": name, "limit": limit, "held": held, "asked": 1, "left": max(0, limit - held), "unit": "sessions"}
+
+
+def _with_remedies(case: Case, refusal: LaunchRefused) -> LaunchRefused:
+    if isinstance(refusal, (MemberCapExhausted, BudgetExhausted, TrancheEndsBeforeLease)):
+        refusal.remedies = _what_would_fit(case)
+    elif isinstance(refusal, BudgetOverrun):
+        refusal.remedies = (Remedy("ask-administrator", _("Ask your university's administrator to balance it")),)
+    return refusal
 
 
 def _what_would_fit(case: Case) -> tuple[Remedy, ...]:

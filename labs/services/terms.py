@@ -1,5 +1,8 @@
 """The terms of use of a center: operators publish them, people accept them, once for each version."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from flask_babel import lazy_gettext as _
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -32,15 +35,30 @@ def publish(actor: Actor, slug: str, *, text_zh: str, text_en: str) -> CenterTer
 
 def accept(actor: Actor, slug: str, number: int) -> CenterTerms:
     """Accept the terms of that number, which must be the latest. Twice is once."""
-    person_id = require_person(actor)
-    center = queries.center(slug)
-    terms = queries.latest_terms(center.id)
+    require_person(actor)
+    terms = queries.latest_terms(queries.center(slug).id)
     if terms is None or number > terms.number or number < 1:
         raise NotFound
     if number < terms.number:
         raise TermsAreOld(latest=terms.number)
-    row = {"terms_id": terms.id, "person_id": person_id, "accepted_at": clock.now()}
+    return _accept(actor, terms)
+
+
+def accept_read(actor: Actor, ids: Sequence[str]) -> None:
+    """Accept the terms that stood beside the boxes which were ticked; what is none, or not the latest, is left out."""
+    require_person(actor)
+    for text in ids:
+        try:
+            terms = db.session.get(CenterTerms, UUID(text))
+        except ValueError:
+            continue
+        if terms is not None and terms is queries.latest_terms(terms.center_id):
+            _accept(actor, terms)
+
+
+def _accept(actor: Actor, terms: CenterTerms) -> CenterTerms:
+    row = {"terms_id": terms.id, "person_id": require_person(actor), "accepted_at": clock.now()}
     made = insert(TermsAcceptance).values(row).on_conflict_do_nothing().returning(TermsAcceptance.terms_id)
     if db.session.scalar(made) is not None:
-        audit.record(actor, "terms.accept", terms, center=center.slug, number=terms.number)
+        audit.record(actor, "terms.accept", terms, center=terms.center.slug, number=terms.number)
     return terms
