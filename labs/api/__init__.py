@@ -1,6 +1,6 @@
 """The labs API."""
 
-from labs.api import budget_tree, budgets, centers, life, requests, sessions
+from labs.api import budget_tree, budgets, centers, decisions, life, requests, sessions, terms
 
 BLUEPRINTS = (
     sessions.blp,
@@ -11,4 +11,7 @@ BLUEPRINTS = (
     budgets.blp,
     budget_tree.blp,
     requests.blp,
+    decisions.blp,
 )
+
+__all__ = ["BLUEPRINTS", "terms"]

@@ -132,7 +132,7 @@ def miss(session_id: UUID) -> bool:
     return True
 
 
-def leave(actor: Actor, session: LabSession, reason: str) -> None:
+def leave(session: LabSession, actor: Actor, reason: str) -> None:
     """Take a session out of the line; the caller has locked it and asked whether the actor may."""
     if session.state in IN_LINE:
         _leave(actor, session, reason)

@@ -146,7 +146,7 @@ def stop(actor: Actor, session_id: UUID) -> LabSession:
     session = locked(session_id)
     reason = policy.stop_reason(actor, session)
     if session.state in IN_LINE:
-        line.leave(actor, session, reason)
+        line.leave(session, actor, reason)
     elif session.is_live and session.state is not SessionState.STOPPING:
         audit.record(actor, "session.stop", session, reason=reason)
         _order_stop(session, reason)
