@@ -1,6 +1,7 @@
 """A small believable campus, made by calling the services: what `make run` shows a newcomer."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -11,6 +12,7 @@ from flask.cli import AppGroup
 from sqlalchemy import select
 
 import courses.demo
+from accounts import queries as accounts_queries
 from accounts.models import Partner, PartnerKind, Person
 from accounts.services import memberships, notices, partners, people, platform_roles
 from app import clock
@@ -18,7 +20,7 @@ from app.access import SYSTEM, MemberRole, PlatformRole
 from app.db import db, transaction
 from app.locale import MICRO
 from labs.models import Budget, Flavor
-from labs.services import budgets, centers, rescue
+from labs.services import budgets, centers, rescue, terms
 
 PASSWORD = "industry-and-talent"  # noqa: S105 - for the demo on one's own machine only; the settings refuse it elsewhere
 
@@ -167,6 +169,7 @@ def build() -> None:
     }
     by_key = {person.key: _person(person, by_slug[person.partner].id) for person in PEOPLE}
     flavors = _center(by_slug["hailan"])
+    _accept_terms(by_key.values())
     purses = {slug: _budget(by_slug[slug]) for slug, (kind, *_names) in PARTNERS.items() if kind is not CENTER}
     courses.demo.build(SYSTEM, by_key, by_slug, flavors, purses)
 
@@ -213,6 +216,21 @@ def _center(partner: Partner) -> list[Flavor]:
         )
         for slug, zh, en, cores, memory, price in sizes
     ]
+
+
+TERMS_ZH = """实验只用于本平台的课程、竞赛和培养计划。
+您的文件归您所有，我们为您保存；请勿存放他人的个人信息。
+不得挖矿、攻击其他系统，或把账号借给他人。空转的实验会被停止。"""
+TERMS_EN = """Labs are for the courses, contests and programs of this platform.
+Your files are yours and are kept for you; keep no personal data of others in them.
+No mining, no attacks on other systems, no lending of accounts. Labs in which nothing runs are stopped."""
+
+
+def _accept_terms(everybody: Iterable[Person]) -> None:
+    """The people of the campus have been here before: they have accepted the center's terms."""
+    published = terms.publish(SYSTEM, "embedded", text_zh=TERMS_ZH, text_en=TERMS_EN)
+    for person in everybody:
+        terms.accept(accounts_queries.actor(person.id), "embedded", published.number)
 
 
 def _budget(partner: Partner) -> Budget:

@@ -76,6 +76,15 @@ def reading_as(language: str, time_zone: str) -> Iterator[None]:
             refresh()
 
 
+def in_every_language(text: object) -> dict[str, str]:
+    """A text in each language, by its code: for what is kept and read later, by somebody else."""
+    said = {}
+    for code in LANGUAGES:
+        with force_locale(code):
+            said[code] = str(text)
+    return said
+
+
 def pick(row: Any, name: str = "title") -> str:
     """Return `name_zh` or `name_en` of a row in the reader's language; the other one where it is empty."""
     first, second = ("en", "zh") if language() == "en" else ("zh", "en")

@@ -28,6 +28,7 @@ from courses.schemas import (
     CourseDetailSchema,
     CourseSchema,
     EnrollSchema,
+    LaunchKeySchema,
     LaunchSchema,
     PlacedEnrollmentSchema,
     RemovalSchema,
@@ -36,10 +37,11 @@ from courses.schemas import (
     UnitSchema,
 )
 from courses.services import enrollment, launch
-from labs import queries as labs_queries
+from labs.deciding import deciding
 from labs.models import LabSession
-from labs.queries import LaunchPanel
 from labs.schemas import LaunchPanelSchema, SessionSchema
+from labs.services import panel
+from labs.services.panel import LaunchPanel
 
 courses = Blueprint("courses-api", __name__, url_prefix="/api/v1/courses", description="The catalog of courses")
 runs = Blueprint("runs-api", __name__, url_prefix="/api/v1/runs", description="Runs, seats, units and their labs")
@@ -182,24 +184,24 @@ def show_launch_panel(run_id: UUID, unit_id: UUID) -> LaunchPanel:
     actor = current_actor()
     run, unit = launch.launchable(actor, run_id, unit_id)
     assert unit.lab_template_id is not None
-    return labs_queries.launch_panel(actor, unit.lab_template_id, run.budget_id)
+    return panel.launch_panel(actor, unit.lab_template_id, run.budget_id)
 
 
 @runs.post("/<uuid:run_id>/units/<uuid:unit_id>/sessions")
 @signed_in
 @scope("labs:launch")
 @runs.arguments(LaunchSchema)
+@runs.arguments(LaunchKeySchema, location="headers")
 @runs.response(202, SessionSchema)
-def create_session(body: dict[str, Any], run_id: UUID, unit_id: UUID) -> LabSession:
-    """Launch the unit's lab, paid by the run. If it runs already, that session is the answer."""
-    with transaction():
-        return launch.launch(
-            current_actor(),
-            run_id,
-            unit_id,
-            **body,
-            origin_url=f"{request.url_root.rstrip('/')}/runs/{run_id}/units/{unit_id}",
-        )
+def create_session(body: dict[str, Any], headers: dict[str, Any], run_id: UUID, unit_id: UUID) -> LabSession:
+    """Launch the unit's lab, paid by the run. If it runs already, that session is the answer.
+
+    At a full center the session is `waiting`, with its place in line, and accepted when a place is `offered`."""
+    actor = current_actor()
+    asked = {**body, **headers}
+    with deciding(actor, "launch", **launch.subject(actor, run_id, unit_id), **asked) as question:
+        origin_url = f"{request.url_root.rstrip('/')}/runs/{run_id}/units/{unit_id}"
+        return question.answer(launch.launch(actor, run_id, unit_id, **asked, origin_url=origin_url))
 
 
 def _taught(run_id: UUID) -> CourseRun:

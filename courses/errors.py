@@ -110,7 +110,8 @@ class NotEnrolled(Forbidden):
     advice = _("Enroll in the run first. Who is on the waiting list gets in when a seat becomes free.")
 
 
-class NotALab(Conflict):
+class NotALab(LaunchRefused):
     code = "not-a-lab"
     title = _("This unit has no lab")
     advice = _("Go back to the run and choose a unit with a lab.")
+    reason = "NOT_A_LAB"

@@ -118,7 +118,21 @@ class RemovalSchema(ma.Schema):
 
 class LaunchSchema(ma.Schema):
     flavor_id = fields.UUID(required=True)
-    minutes = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+    minutes = fields.Integer(required=True, strict=True, validate=validate.Range(min=1, max=10_000_000))
+    wait = fields.Boolean(
+        load_default=True, metadata={"description": "join the line where the center is full; else CAPACITY_FULL"}
+    )
+
+
+class LaunchKeySchema(ma.Schema):
+    class Meta:
+        unknown = ma.EXCLUDE
+
+    key = fields.String(
+        data_key="Idempotency-Key",
+        load_default=None,
+        metadata={"description": "the same key and body give the same session, also after it has ended"},
+    )
 
 
 class RosterEntrySchema(EnrollmentSchema):

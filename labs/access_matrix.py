@@ -24,6 +24,26 @@ MATRIX = (
                 "GET /labs/<session_id>/ledger",
                 "GET /api/v1/lab-sessions/<session_id>/ledger",
             ),
+            Action(
+                _("Take the place that is kept for a lab in line"),
+                OWNER,
+                "POST /labs/<session_id>/accept",
+                "POST /api/v1/lab-sessions/<session_id>/accept",
+                told=SEES_THE_LAB,
+            ),
+            Action(
+                _("List what was decided on one's own requests for compute, and on budgets one looks after"),
+                SIGNED_IN,
+                "GET /labs/decisions",
+                "GET /labs/decisions.csv",
+                "GET /api/v1/decisions/",
+            ),
+            Action(
+                _("Read why a lab was granted or refused"),
+                SEES_THE_LAB,
+                "GET /labs/decisions/<decision_id>",
+                "GET /api/v1/decisions/<decision_id>",
+            ),
             Action(_("Go inside a lab"), OWNER, "GET /labs/<session_id>/open", told=SEES_THE_LAB),
             Action(
                 _("Stop a lab"),
@@ -298,6 +318,21 @@ MATRIX = (
                 OPERATORS,
                 "POST /operations/flavors/<flavor_id>/rates",
                 "POST /api/v1/flavors/<flavor_id>/rates",
+                told=SIGNED_IN,
+            ),
+            Action(
+                _("Read and accept the terms of use of a center"),
+                SIGNED_IN,
+                "GET /centers/<slug>/terms",
+                "POST /centers/<slug>/terms/accept",
+                "GET /api/v1/centers/<slug>/terms",
+                "POST /api/v1/centers/<slug>/terms/<number>/acceptance",
+            ),
+            Action(
+                _("Publish the terms of use of a center"),
+                OPERATORS,
+                "POST /centers/<slug>/terms",
+                "POST /api/v1/centers/<slug>/terms",
                 told=SIGNED_IN,
             ),
             Action(

@@ -36,14 +36,25 @@ class LaunchRefused(Conflict):
 class InvalidRequest(LaunchRefused):
     code = "launch-invalid"
     title = _("What was asked for makes no sense")
+    advice = _("Correct what is named; sending the same again gives the same answer.")
     reason = "INVALID_REQUEST"
 
 
-class NotEnrolled(LaunchRefused):
+class NotEnrolled(LaunchRefused, Forbidden):
     code = "not-enrolled-for-compute"
     title = _("You are not among those this budget pays for")
     advice = _("Enroll in the course first; then its compute is open to you.")
     reason = "NOT_ENROLLED"
+    kind = RefusalClass.FIXABLE
+
+
+class TermsNotAccepted(LaunchRefused):
+    """`terms` names what is to be accepted: center, number, address."""
+
+    code = "terms-not-accepted"
+    title = _("The center's terms of use are not accepted yet")
+    advice = _("Read them and accept them; once is enough until they change.")
+    reason = "TERMS_NOT_ACCEPTED"
     kind = RefusalClass.FIXABLE
 
 
@@ -80,6 +91,21 @@ class ExceedsMaxRequest(LaunchRefused):
     title = _("That is longer than this lab may run at a stretch")
     advice = _("Ask for less time; your files stay, and you can start again.")
     reason = "EXCEEDS_MAX_REQUEST"
+    kind = RefusalClass.FIXABLE
+
+
+class ExceedsCenterCapacity(LaunchRefused):
+    code = "exceeds-center"
+    title = _("The computing center is too small for that")
+    advice = _("Choose a smaller flavor, or one at another center. Waiting does not help.")
+    reason = "EXCEEDS_CENTER_CAPACITY"
+
+
+class HomeFull(LaunchRefused):
+    code = "home-full"
+    title = _("Your home folder at this center is full")
+    advice = _("Delete what you no longer need. A rescue lab costs nothing and opens even when the folder is full.")
+    reason = "HOME_FULL"
     kind = RefusalClass.FIXABLE
 
 
@@ -124,9 +150,11 @@ class TrancheEndsBeforeLease(LaunchRefused):
 
 
 class CapacityFull(LaunchRefused):
+    """`line` says how many wait already."""
+
     code = "center-full"
     title = _("The computing center is full at the moment")
-    advice = _("Try again in a few minutes: a place becomes free whenever somebody's lab ends.")
+    advice = _("Join the line, or try again later: a place becomes free whenever somebody's lab ends.")
     reason = "CAPACITY_FULL"
     kind = RefusalClass.TEMPORARY
 
@@ -147,9 +175,28 @@ class CenterMaintenance(LaunchRefused):
     kind = RefusalClass.TEMPORARY
 
 
+class SpawnThrottled(LaunchRefused):
+    code = "too-many-starts"
+    title = _("You have started many labs in a short time")
+    advice = _("Wait a moment, then start this one.")
+    reason = "SPAWN_THROTTLED"
+    kind = RefusalClass.TEMPORARY
+
+
+class OfferOver(LaunchRefused):
+    """A place was offered and the time to take it is over, or none was offered yet. `place` says where one stands."""
+
+    code = "no-place-offered"
+    title = _("No place is kept for this lab now")
+    advice = _("Stay in line: when a place becomes free, it is offered to the first for a few minutes.")
+    reason = "NO_PLACE_OFFERED"
+    kind = RefusalClass.TEMPORARY
+
+
 class IdempotencyConflict(LaunchRefused):
     code = "idempotency-conflict"
     title = _("This key was used before for something else")
+    advice = _("Send what was sent before, or take a new key.")
     reason = "IDEMPOTENCY_CONFLICT"
 
 

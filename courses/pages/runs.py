@@ -16,7 +16,9 @@ from courses import policy, prose, queries
 from courses.errors import AlreadyEnrolled, NotEnrolled
 from courses.models import CourseRun, Unit
 from courses.services import enrollment, launch
-from labs import queries as labs_queries
+from labs.deciding import deciding
+from labs.models import LabSession
+from labs.services import panel, terms
 
 blp = Blueprint("runs", __name__, template_folder="../templates")
 
@@ -80,16 +82,10 @@ def unit(run_id: UUID, unit_id: UUID) -> str:
 def start(run_id: UUID, unit_id: UUID) -> ResponseReturnValue:
     """Launch the unit's lab, and go to its page."""
     flavor_id, minutes = _asked()
-    with transaction():
-        session = launch.launch(
-            current_actor(),
-            run_id,
-            unit_id,
-            flavor_id=flavor_id,
-            minutes=minutes,
-            origin_url=url_for(".unit", run_id=run_id, unit_id=unit_id),
-        )
-        target = url_for("labs.show", session_id=session.id, enter=1)  # goes inside as soon as it is ready
+    with transaction():  # stays accepted, whatever becomes of the launch
+        terms.accept_read(current_actor(), request.form.getlist("terms"))
+    session = _launch(run_id, unit_id, flavor_id, minutes)
+    target = url_for("labs.show", session_id=session.id, enter=1)  # goes inside as soon as it is ready
     if "HX-Request" in request.headers:
         return "", 204, {"HX-Redirect": target}
     return redirect(target, 303)
@@ -151,7 +147,23 @@ def _lab(run: CourseRun, found: Unit) -> dict[str, Any]:
     except DomainError as refusal:
         return {"panel": None, "refusal": refusal}
     assert found.lab_template_id is not None
-    return {"panel": labs_queries.launch_panel(current_actor(), found.lab_template_id, run.budget_id), "refusal": None}
+    return {"panel": panel.launch_panel(current_actor(), found.lab_template_id, run.budget_id), "refusal": None}
+
+
+def _launch(run_id: UUID, unit_id: UUID, flavor_id: UUID, minutes: int) -> LabSession:
+    """The key of the form makes many clicks one; whoever comes back to it after the lab has ended wants a new one."""
+    actor = current_actor()
+    asked: dict[str, Any] = {"flavor_id": flavor_id, "minutes": minutes}
+    form, about = request.form.get("key"), launch.subject(actor, run_id, unit_id)
+    key = f"form:{form[:64]}:{flavor_id.hex}:{minutes}" if form else None
+    while True:
+        with deciding(actor, "launch", **about, **asked) as question:
+            origin_url = url_for(".unit", run_id=run_id, unit_id=unit_id)
+            session = launch.launch(actor, run_id, unit_id, **asked, key=key, origin_url=origin_url)
+            question.answer(session)
+        if session.is_live or key is None:
+            return session
+        key = f"form:{session.id.hex}:{flavor_id.hex}:{minutes}"
 
 
 def _asked() -> tuple[UUID, int]:

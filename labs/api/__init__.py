@@ -1,6 +1,18 @@
 """The labs API."""
 
-from labs.api import budget_tree, budgets, centers, holds, ledger, life, requests, sessions, statements
+from labs.api import (
+    budget_tree,
+    budgets,
+    centers,
+    decisions,
+    holds,
+    ledger,
+    life,
+    requests,
+    sessions,
+    statements,
+    terms,
+)
 
 BLUEPRINTS = (
     sessions.blp,
@@ -15,4 +27,7 @@ BLUEPRINTS = (
     requests.blp,
     holds.blp,
     statements.blp,
+    decisions.blp,
 )
+
+__all__ = ["BLUEPRINTS", "terms"]

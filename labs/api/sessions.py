@@ -10,12 +10,13 @@ from app.access import current_actor, scope, signed_in
 from app.db import transaction
 from app.paging import Rows
 from labs import queries
+from labs.deciding import taking_place
 from labs.models import LabSession
 from labs.schemas import (
     SessionQuerySchema,
     SessionSchema,
 )
-from labs.services import sessions
+from labs.services import line, sessions
 
 blp = Blueprint(
     "lab_sessions_api", __name__, url_prefix="/api/v1/lab-sessions", description="Running labs, and those that ended"
@@ -50,3 +51,16 @@ def stop_session(session_id: UUID) -> LabSession:
     """Stop a session. It ends soon after; the rest of its hold returns."""
     with transaction():
         return sessions.stop(current_actor(), session_id)
+
+
+@blp.post("/<uuid:session_id>/accept")
+@signed_in
+@scope("labs:launch")
+@blp.response(202, SessionSchema)
+def accept_place(session_id: UUID) -> LabSession:
+    """Take the place that is kept for my session in line (state `offered`, until `offered_until`); it starts at once.
+
+    To leave the line, stop the session."""
+    actor = current_actor()
+    with taking_place(actor, session_id) as question:
+        return question.answer(line.accept(actor, session_id))

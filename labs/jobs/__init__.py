@@ -13,12 +13,14 @@ from labs.jobs.reconciling import reconcile_centers
 from labs.jobs.repairing import repair_drift
 from labs.jobs.sharing import share_labs
 from labs.jobs.starting import start_sessions
+from labs.jobs.waiting import offer_places
 
 JOBS = [
     Job(start_sessions, every=timedelta(seconds=2)),
     Job(follow_sessions, every=timedelta(milliseconds=400)),
     Job(reconcile_centers, every=timedelta(seconds=10)),
     Job(repair_drift, every=timedelta(seconds=15)),
+    Job(offer_places, every=timedelta(seconds=5)),
     Job(end_leases, every=timedelta(seconds=5)),
     Job(share_labs, every=timedelta(seconds=5)),
     Job(stop_idle, every=timedelta(seconds=30)),

@@ -104,13 +104,17 @@ class Rate(Entity):
 
 
 class CenterLoad(Base):
-    """How many places of a center are taken. Narrow and apart, because every launch writes it."""
+    """How many places of a center are taken, and how many labs wait. Narrow and apart: every launch writes it."""
 
     __tablename__ = "center_load"
-    __table_args__ = (CheckConstraint("taken >= 0", name="taken"),)
+    __table_args__ = (
+        CheckConstraint("taken >= 0", name="taken"),
+        CheckConstraint("waiting >= 0", name="waiting"),
+    )
 
     center_id: Mapped[UUID] = mapped_column(ForeignKey(Center.id), primary_key=True)
     taken: Mapped[int] = mapped_column(default=0)
+    waiting: Mapped[int] = mapped_column(default=0, server_default="0")  # as long as somebody waits, nobody overtakes
 
 
 class CenterTerms(Entity):
@@ -123,6 +127,8 @@ class CenterTerms(Entity):
     number: Mapped[int]
     text_zh: Mapped[str]
     text_en: Mapped[str]
+
+    center: Mapped[Center] = relationship(lazy="joined", innerjoin=True)
 
 
 class TermsAcceptance(Base):

@@ -38,6 +38,7 @@ class SessionState(StrEnum):
 
 LIVE = "state IN ('waiting', 'offered', 'reserved', 'starting', 'running', 'stopping')"
 LIVE_STATES = tuple(state for state in SessionState if state.is_live)
+TAKING_A_PLACE = tuple(state for state in LIVE_STATES if state is not SessionState.WAITING)
 IN_LINE = (SessionState.WAITING, SessionState.OFFERED)  # live, and the hub was never asked
 GRACE_SECONDS = 300  # paid for in every hold: the time a stop may take
 GRACE = timedelta(seconds=GRACE_SECONDS)
@@ -112,7 +113,7 @@ class LabSession(Entity):
     admitted_at: Mapped[datetime | None]
     ready_at: Mapped[datetime | None]
     lease_ends_at: Mapped[datetime | None]
-    waiting_since: Mapped[datetime | None]  # its place in the line; kept when an offer was missed
+    waiting_since: Mapped[datetime | None]  # its place in the line; a missed offer sends to the end
     offered_until: Mapped[datetime | None]
     offers: Mapped[int] = mapped_column(default=0, server_default="0")  # how many it got
     extended_minutes: Mapped[int] = mapped_column(default=0, server_default="0")  # of `lease_minutes`, given later

@@ -1,6 +1,17 @@
 """The pages of labs: the same services as the API, in HTML."""
 
-from labs.pages import budget_tree, budgets, labs, life, operations, rates, requests, statements
+from labs.pages import (
+    budget_tree,
+    budgets,
+    decisions,
+    labs,
+    life,
+    operations,
+    rates,
+    requests,
+    statements,
+    terms,
+)
 from labs.pages.blueprint import blp
 from labs.pages.labs import home_part
 
@@ -8,6 +19,7 @@ __all__ = [
     "blp",
     "budget_tree",
     "budgets",
+    "decisions",
     "home_part",
     "labs",
     "life",
@@ -15,4 +27,5 @@ __all__ = [
     "rates",
     "requests",
     "statements",
+    "terms",
 ]

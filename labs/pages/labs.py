@@ -13,11 +13,12 @@ from app.db import transaction
 from app.locale import pick
 from app.paging import page_of
 from labs import policy, queries
+from labs.deciding import taking_place
 from labs.errors import CenterUnreachable, LabNotReady
 from labs.models import LabSession, SessionState
 from labs.pages import running
 from labs.pages.blueprint import blp
-from labs.services import sessions
+from labs.services import line, sessions
 
 
 def home_part() -> dict[str, object]:
@@ -96,6 +97,17 @@ def answered(session_id: UUID) -> ResponseReturnValue:
     return redirect(url_for(".show", session_id=session_id), 303)
 
 
+@blp.post("/labs/<uuid:session_id>/accept")
+@signed_in
+def accept(session_id: UUID) -> ResponseReturnValue:
+    """Take the place that is kept for a lab in line."""
+    with taking_place(current_actor(), session_id) as question:
+        question.answer(line.accept(current_actor(), session_id))
+    if "HX-Request" in request.headers:
+        return render_template("labs/_status.html", **_view(session_id))
+    return redirect(url_for(".show", session_id=session_id, enter=1), 303)
+
+
 def _view(session_id: UUID) -> dict[str, Any]:
     actor, now = current_actor(), clock.now()
     session = queries.session(actor, session_id)
@@ -111,6 +123,8 @@ def _view(session_id: UUID) -> dict[str, Any]:
         "now": now,
         "enter": "enter" in request.args,
         **running.part(actor, session),
+        "turn": queries.outlook(session),
+        "line_length": queries.load(session.center_id).waiting,
         "moves": session.state in (SessionState.RESERVED, SessionState.STARTING, SessionState.STOPPING),
     }
 

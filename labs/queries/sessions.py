@@ -26,12 +26,44 @@ def session(actor: Actor, session_id: UUID) -> LabSession:
     return found
 
 
+def locked_session(session_id: UUID) -> LabSession:
+    """The session, and nobody else changes it until the transaction ends."""
+    return db.session.scalars(
+        select(LabSession)
+        .where(LabSession.id == session_id)
+        .with_for_update(of=LabSession)
+        .execution_options(populate_existing=True)
+    ).one()
+
+
+def session_of_key(person_id: UUID, key: str) -> LabSession | None:
+    """What was launched under this idempotency key."""
+    return db.session.scalar(select(LabSession).where(LabSession.person_id == person_id, LabSession.request_key == key))
+
+
 def live_session(person_id: UUID, template_id: UUID) -> LabSession | None:
+    """The latest, where a template gives one person several."""
     return db.session.scalar(
-        select(LabSession).where(
+        select(LabSession)
+        .where(
             LabSession.person_id == person_id,
             LabSession.template_id == template_id,
             LabSession.state.in_(LIVE_STATES),
+        )
+        .order_by(LabSession.id.desc())
+        .limit(1)
+    )
+
+
+def slots_taken(person_id: UUID, template_id: UUID) -> set[int]:
+    """Which of the places that a template gives to one person are in use."""
+    return set(
+        db.session.scalars(
+            select(LabSession.slot).where(
+                LabSession.person_id == person_id,
+                LabSession.template_id == template_id,
+                LabSession.state.in_(LIVE_STATES),
+            )
         )
     )
 

@@ -3,6 +3,7 @@
 import marshmallow as ma
 from marshmallow import fields
 
+from labs import queries
 from labs.models import LabSession, SessionState, Sighting
 from labs.schemas.amounts import MICRO
 
@@ -25,6 +26,17 @@ class SessionSchema(ma.Schema):
     lease_minutes = fields.Integer()
     extended_minutes = fields.Integer(metadata={"description": "of `lease_minutes`, those that were given later"})
     requested_at = fields.AwareDateTime(attribute="created_at")
+    place = fields.Function(
+        queries.place_in_line, allow_none=True, metadata={"description": "in line at a full center; 1 is next"}
+    )
+    estimated_start_at = fields.Function(
+        lambda row: _iso(queries.outlook(row)),
+        allow_none=True,
+        metadata={"description": "when a place may become free for it, from the leases in front"},
+    )
+    offered_until = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "until when a place is kept: accept it before"}
+    )
     ready_at = fields.AwareDateTime(allow_none=True)
     lease_ends_at = fields.AwareDateTime(allow_none=True)
     idle_stops_at = fields.AwareDateTime(
@@ -35,14 +47,21 @@ class SessionSchema(ma.Schema):
     ended_at = fields.AwareDateTime(allow_none=True)
     stop_reason = fields.String(allow_none=True)
     failure = fields.String(allow_none=True)
-    price_micro = fields.Integer(attribute="hold.price_micro", metadata={"description": "micro-credits an hour"})
-    held_micro = fields.Integer(attribute="hold.amount", **MICRO)
+    price_micro = fields.Function(
+        lambda row: row.hold.price_micro if row.hold else row.flavor.price_micro,
+        metadata={"description": "micro-credits an hour"},
+    )
+    held_micro = fields.Function(lambda row: row.hold.amount if row.hold else 0, **MICRO)
     charged_micro = fields.Integer(**MICRO)
     seconds_used = fields.Integer()
     open_url = fields.Method("get_open_url", metadata={"description": "where its person goes inside, while it runs"})
 
     def get_open_url(self, row: LabSession) -> str | None:
         return f"/labs/{row.id}/open" if row.state is SessionState.RUNNING else None
+
+
+def _iso(outlook: queries.Outlook | None) -> str | None:
+    return None if outlook is None else outlook.likely_at.isoformat()
 
 
 class SessionQuerySchema(ma.Schema):

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app import clock
 from app.db import db
 from labs import queries
-from labs.models import LabFile, LabSession, SessionState
+from labs.models import HoldState, LabFile, LabSession, SessionState
 from labs.queries import homes
 from labs.services import sessions
 
@@ -47,6 +47,8 @@ def redeem(center_slug: str, hub_name: str, server_name: str) -> Order | NoOrder
     session = sessions.locked(found.id)
     if session.state is not SessionState.STARTING:
         return NoOrder("not-starting", "This lab is not waiting for its start.")
+    if session.hold is None or session.hold.state is not HoldState.OPEN:
+        return NoOrder("nothing-reserved", "No credits are put aside for this lab.")
     if session.admitted_attempt >= session.attempts:
         return NoOrder("order-used", "This order was used already.")
     session.admitted_attempt, session.admitted_at = session.attempts, clock.now()

@@ -8,14 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app import audit, jobs
 from app.access import Actor, require, require_person
 from app.db import db
-from app.ids import uuid7
-from labs import ledger, policy, queries
+from labs import policy, queries
 from labs.errors import NoRescue, NothingToRescue
-from labs.models import GRACE_SECONDS, Center, Flavor, LabSession, LabTemplate, template_flavor
-from labs.services import admission, centers
+from labs.models import Center, Flavor, LabSession, LabTemplate, template_flavor
+from labs.services import admission, centers, sessions
 
 MINUTES = 60
 TITLES = {"title_zh": "打开我的文件", "title_en": "Open my files"}
@@ -52,26 +50,13 @@ def open_files(actor: Actor, center_slug: str) -> LabSession:
     running = queries.live_session(person_id, template_id)
     if running is not None:
         return running
-    admission.check_center(center)
-    session_id, minutes = uuid7(), min(MINUTES, flavor.longest_minutes)
-    hold = ledger.reserve(
-        last.budget_id, person_id, flavor, minutes * 60 + GRACE_SECONDS, key=f"session:{session_id.hex}"
-    )
-    session = LabSession(
-        id=session_id,
-        person_id=person_id,
+    return sessions.request(
+        actor,
         template_id=template_id,
         flavor_id=flavor.id,
-        center_id=center.id,
+        minutes=min(MINUTES, flavor.longest_minutes),
         budget_id=last.budget_id,
-        hold_id=hold.id,
-        lease_minutes=minutes,
     )
-    db.session.add(session)
-    db.session.flush()
-    audit.record(actor, "session.rescue", session, center=center.slug)
-    jobs.wake("start_sessions")
-    return session
 
 
 def _template(center: Center, flavor: Flavor) -> UUID:

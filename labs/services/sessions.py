@@ -5,11 +5,14 @@ diagram (`MOVES`) has no such step, nothing happens. Nothing here talks to the h
 a transaction; `labs.jobs` does the talking in between.
 """
 
+import hashlib
+import json
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import aliased
 
 from accounts.services import notices
 from app import audit, clock, jobs
@@ -18,10 +21,9 @@ from app.db import db
 from app.errors import Remedy
 from app.ids import uuid7
 from labs import ledger, policy, queries, signals
-from labs.errors import BudgetExhausted, MemberCapExhausted
-from labs.models import HOUR, Flavor, LabSession, SessionState
-from labs.queries import GRACE_SECONDS
-from labs.services import admission, losses
+from labs.errors import IdempotencyConflict, InvalidRequest, UserConcurrency
+from labs.models import IN_LINE, Center, LabSession, LabTemplate, SessionState
+from labs.services import admission, line, losses, places
 
 notices.describe(
     "lab-ends-soon",
@@ -63,6 +65,7 @@ notices.describe(
 
 START_LIMIT = timedelta(minutes=3)  # from the order until the server must answer
 ATTEMPTS = 3
+LONGEST_KEY = 200
 
 # The diagram of docs/labs.md: from each state, where a session may go. Every move is made by `_move`.
 MOVES: dict[SessionState, frozenset[SessionState]] = {
@@ -89,47 +92,50 @@ def request(
     minutes: int,
     budget_id: UUID,
     origin_url: str | None = None,
+    key: str | None = None,
+    wait: bool = True,
 ) -> LabSession:
-    """Promise the credits and queue the start; or return the session that is there already (a double click).
+    """Promise the credits and queue the start; join the line where the center is full, unless `wait` is false.
 
-    Raises a `LaunchRefused` that says why not, and then nothing is changed.
+    The same `key` with the same body gives the same session, also after it has ended; without a key a double click
+    finds the one that is there. Raises a `LaunchRefused` that says why not, and then nothing is changed.
     """
     person_id = require_person(actor)
     admission.lock_until_commit("person", person_id)
-    running = queries.live_session(person_id, template_id)
-    if running is not None:
-        return running
-    flavor = admission.check_request(
+    digest = _digest(key, template_id, flavor_id, minutes, budget_id)
+    before = _asked_before(person_id, template_id, key, digest)
+    if before is not None:
+        return before
+    case = admission.Case.of(
         person_id=person_id, template_id=template_id, flavor_id=flavor_id, minutes=minutes, budget_id=budget_id
     )
-    session_id = uuid7()
-    try:
-        hold = ledger.reserve(
-            budget_id,
-            person_id,
-            flavor,
-            minutes * 60 + GRACE_SECONDS,
-            key=f"session:{session_id.hex}",
-        )
-    except (MemberCapExhausted, BudgetExhausted) as refusal:
-        refusal.remedies = _remedies(refusal, flavor)
-        raise
-    admission.check_center(flavor.center)
+    admission.check(case)
     session = LabSession(
-        id=session_id,
+        id=uuid7(),
         person_id=person_id,
         template_id=template_id,
         flavor_id=flavor_id,
-        center_id=flavor.center_id,
+        center_id=case.center.id,
         budget_id=budget_id,
-        hold_id=hold.id,
+        slot=_free_slot(person_id, case.template),
+        request_key=key,
+        request_sha256=digest,
         lease_minutes=minutes,
         origin_url=origin_url,
     )
-    db.session.add(session)
-    db.session.flush()
-    audit.record(actor, "session.request", session, minutes=minutes, held_micro=hold.amount, flavor=flavor.slug)
-    jobs.wake("start_sessions")
+    if not _take_place(case, session):
+        if not wait:
+            raise admission.full(case)
+        line.join(session)
+    audit.record(
+        actor,
+        "session.request",
+        session,
+        minutes=minutes,
+        held_micro=session.hold.amount if session.hold else 0,
+        flavor=case.flavor.slug,
+        state=session.state,
+    )
     return session
 
 
@@ -138,8 +144,10 @@ def stop(actor: Actor, session_id: UUID) -> LabSession:
     session = queries.session(actor, session_id)
     require(policy.may_stop_session(actor, session, manages=queries.manages(actor, session.budget_id)))
     session = locked(session_id)
-    if session.is_live and session.state is not SessionState.STOPPING:
-        reason = policy.stop_reason(actor, session)
+    reason = policy.stop_reason(actor, session)
+    if session.state in IN_LINE:
+        line.leave(session, actor, reason)
+    elif session.is_live and session.state is not SessionState.STOPPING:
         audit.record(actor, "session.stop", session, reason=reason)
         _order_stop(session, reason)
         if reason != "student":
@@ -149,24 +157,27 @@ def stop(actor: Actor, session_id: UUID) -> LabSession:
 
 def locked(session_id: UUID) -> LabSession:
     """The session, and nobody else changes it until the transaction ends."""
-    return db.session.scalars(
-        select(LabSession)
-        .where(LabSession.id == session_id)
-        .with_for_update(of=LabSession)
-        .execution_options(populate_existing=True)
-    ).one()
+    return queries.locked_session(session_id)
 
 
 def claim_next() -> LabSession | None:
-    """Take one reserved session for starting; two workers never take the same one."""
-    now = clock.now()
+    """Take one reserved session for starting; two workers never take the same one.
+
+    A center starts so many at once (`start_limit`); the others come after them, in order.
+    """
+    now, other = clock.now(), aliased(LabSession)
+    under_way = select(func.count()).where(
+        other.center_id == LabSession.center_id, other.state == SessionState.STARTING
+    )
+    start_limit = select(Center.start_limit).where(Center.id == LabSession.center_id)
     session = db.session.scalar(
         select(LabSession)
         .where(
             LabSession.state == SessionState.RESERVED,
             or_(LabSession.not_before.is_(None), LabSession.not_before <= now),
+            under_way.correlate(LabSession).scalar_subquery() < start_limit.correlate(LabSession).scalar_subquery(),
         )
-        .order_by(LabSession.id)
+        .order_by(LabSession.hold_id)  # as the credits were put aside: who waited in line comes when it is their turn
         .limit(1)
         .with_for_update(skip_locked=True, of=LabSession)
     )
@@ -182,7 +193,8 @@ def try_again(session_id: UUID, why: str, after: timedelta) -> LabSession:
     session = locked(session_id)
     if session.state is not SessionState.STARTING:
         return session
-    if clock.now() + after - session.created_at > START_LIMIT:
+    assert session.hold is not None
+    if clock.now() + after - session.hold.created_at > START_LIMIT:
         return fail(session_id, why, "hub-unreachable")
     _move(session, SessionState.RESERVED)
     session.not_before = clock.now() + after
@@ -350,14 +362,63 @@ def ending_within_ids(minutes: int) -> list[UUID]:
     return list(db.session.scalars(statement))
 
 
-def _remedies(refusal: MemberCapExhausted | BudgetExhausted, flavor: Flavor) -> tuple[Remedy, ...]:
-    """What would fit: a shorter lease, where one does."""
-    left: int = refusal.members["layer"]["left"]  # type: ignore[index]
-    minutes = (left * HOUR // flavor.price_micro - GRACE_SECONDS) // 60
-    whom = Remedy("ask-for-compute", _("Ask your teacher for more compute"))
-    if minutes < 1:
-        return (whom,)
-    return (Remedy("shorter-lease", _("Launch it for %(minutes)s minutes: that fits", minutes=minutes)), whom)
+def _digest(key: str | None, *asked: object) -> str | None:
+    """What was asked under a key, so that the same is told from something else."""
+    if key is None:
+        return None
+    if not 0 < len(key) <= LONGEST_KEY:
+        raise InvalidRequest(_("An idempotency key has 1 to %(longest)s characters.", longest=LONGEST_KEY))
+    return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()
+
+
+def _asked_before(person_id: UUID, template_id: UUID, key: str | None, digest: str | None) -> LabSession | None:
+    """What this key was given before; or the lab that is there, where a person may have one of this template."""
+    if key is not None and (session := queries.session_of_key(person_id, key)) is not None:
+        if session.request_sha256 != digest:
+            raise IdempotencyConflict(key=key, session_id=str(session.id))
+        return session
+    live = queries.live_session(person_id, template_id)
+    if live is not None and (key is None or live.template.sessions_each == 1):
+        return live
+    return None
+
+
+def _free_slot(person_id: UUID, template: LabTemplate) -> int:
+    taken = queries.slots_taken(person_id, template.id)
+    free = next((slot for slot in range(template.sessions_each) if slot not in taken), None)
+    if free is None:
+        raise UserConcurrency(
+            _("%(live)s of %(limit)s labs of this lesson are running.", live=len(taken), limit=template.sessions_each),
+            layer={
+                "name": "template",
+                "limit": template.sessions_each,
+                "held": len(taken),
+                "asked": 1,
+                "left": 0,
+                "unit": "sessions",
+            },
+            remedies=(Remedy("my-labs", _("Look at your labs and stop one"), "/labs"),),
+        )
+    return free
+
+
+def _take_place(case: admission.Case, session: LabSession) -> bool:
+    """Put the credits aside and take a place; where there is none, leave no trace and say so."""
+    if queries.load(case.center.id).is_full:
+        admission.check_credits(case)
+        admission.check_center(case)
+        return False
+    with db.session.begin_nested() as step:
+        hold = admission.reserve(case, key=f"session:{session.id.hex}")
+        admission.check_center(case)
+        if not places.take(session.center_id):
+            step.rollback()
+            return False
+    session.hold_id, session.hold = hold.id, hold
+    db.session.add(session)
+    db.session.flush()
+    jobs.wake("start_sessions")
+    return True
 
 
 def _order_stop(session: LabSession, reason: str) -> None:
@@ -381,9 +442,12 @@ def _void(session: LabSession, reason: str) -> LabSession:
 
 def _close(session: LabSession, state: SessionState, at: datetime) -> LabSession:
     """Whatever a session ends by, it ends here, once."""
+    before = session.state
     _move(session, state)
     session.ended_at = at
     db.session.flush()
+    places.leave(session.center_id, before)
+    jobs.wake("offer_places")
     signals.session_ended.send(session)
     return session
 

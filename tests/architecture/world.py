@@ -33,8 +33,8 @@ from app.jobs import run_job
 from courses import queries as course_queries
 from courses.models import TeachingRole
 from courses.services import enrollment, runs
-from labs.models import RequestKind
-from labs.services import holds, orders, requests, rescue, sessions, views
+from labs.models import Decision, Outcome, RequestKind
+from labs.services import holds, orders, requests, rescue, sessions, terms, views
 from tests.courses.conftest import School
 from tests.fakes import FakeHub
 from tests.make import Make, as_actor
@@ -72,6 +72,7 @@ class World:
         db.session.commit()
         self.session_id = self._running_lab(hub)
         self._keep_personal_things()
+        self._keep_terms_and_a_decision()
         self.request_id = requests.ask(
             self.school.as_teacher,
             RequestKind.SUPPLEMENT,
@@ -172,6 +173,22 @@ class World:
         wanted = {"seconds": 600, "purpose": "walk", "expires_in": None, "key": "walk-0000", "address": None}
         return holds.reserve(administrator, **asked, **wanted).hold.id
 
+    def _keep_terms_and_a_decision(self) -> None:
+        """Terms that everybody has accepted, and an answer to the student on the run's budget."""
+        operator = as_actor(self.people[Walker.OPERATOR])
+        number = terms.publish(operator, "embedded", text_zh="条款", text_en="Terms").number
+        for person in self.people.values():
+            terms.accept(as_actor(person), "embedded", number)
+        self.decision = Decision(
+            person_id=self.student.id,
+            asked="launch",
+            outcome=Outcome.REFUSED,
+            reason="BUDGET_EXHAUSTED",
+            budget_id=self.run.budget_id,
+            inputs={},
+        )
+        self._keep(self.decision)
+
     def _keep_personal_things(self) -> None:
         """What belongs to the student alone, and what everybody has."""
         self._keep(SignIn(person_id=self.student.id, key_sha256="0", expires_at=clock.now() + timedelta(hours=1)))
@@ -235,6 +252,8 @@ class World:
             "flavor_id": self.school.flavor.id,
             "look_id": self.look.id,
             "budget_id": self.run.budget_id,
+            "decision_id": self.decision.id,
+            "number": 1,
             "person_id": self.student.id,
             "request_id": self.request_id,
             "hold_id": self._hold(),
@@ -272,8 +291,11 @@ class World:
                 minutes=60,
                 budget_id=budget.id,
             )
+        decision = Decision(person_id=outsider.id, asked="launch", outcome=Outcome.GRANTED, reason="GRANTED", inputs={})
+        self._keep(decision)
         course = self.school.course()
         rows = {
+            "decision_id": decision.id,
             "invitation_id": invitations.invite(administrator, **invited)[0].id,
             "person_id": outsider.id,
             "session_id": session.id,

@@ -14,7 +14,7 @@ from courses.errors import NoSeatsForPartner
 from courses.models import EnrollmentState
 from courses.services import enrollment, launch, runs
 from labs.errors import AgreementEnded
-from labs.queries import launch_panel
+from labs.services.panel import launch_panel
 from tests.conftest import as_actor, sign_in
 
 
@@ -58,7 +58,7 @@ def test_people_still_sign_in_and_see_everything(app, school):
     assert browser.get(f"/runs/{run.id}").status_code == 200
     assert "agreement" in browser.get(f"/runs/{run.id}/units/{unit.id}").text
     panel = launch_panel(as_actor(student), unit.lab_template_id, run.budget_id)
-    assert [offer.obstacle for offer in panel.offers] == ["agreement-ended"]
+    assert [offer.obstacle for offer in panel.offers] == ["AGREEMENT_ENDED"]
     assert not panel.can_launch
 
 

@@ -352,7 +352,7 @@ class TestLaunch:
 
         assert (response.status_code, response.json["code"], response.json["state"]) == (
             403,
-            "not-enrolled",
+            "not-enrolled-for-compute",
             "waitlisted",
         )
 
@@ -373,7 +373,7 @@ class TestLaunch:
     @pytest.mark.parametrize(
         ("body", "status", "code"),
         [
-            ({"flavor_id": "00000000-0000-7000-8000-000000000000"}, 409, "flavor-not-granted"),
+            ({"flavor_id": "00000000-0000-7000-8000-000000000000"}, 409, "launch-invalid"),
             ({"minutes": 121}, 409, "lease-too-long"),
             ({"minutes": 0}, 422, "invalid-input"),
             ({"minutes": "30"}, 422, "invalid-input"),

@@ -475,15 +475,26 @@ def test_a_center_in_maintenance_takes_no_new_labs_and_holds_nothing(campus):
     assert campus.purse() == (100 * C, 0, 0)
 
 
-def test_a_full_center_says_so_with_its_numbers(campus):
-    campus.center.session_limit = 0
-    db.session.commit()
+def test_a_full_center_says_so_with_its_numbers_to_who_does_not_wait(campus):
+    campus.center.session_limit = 1
+    other = campus.make.person()
+    campus.make.cap(campus.budget, other)
+    campus.running(60)
 
     with pytest.raises(errors.CapacityFull) as refusal:
-        campus.launch()
+        campus.launch(who=other, wait=False)
 
-    assert refusal.value.members["never"] is False
-    assert refusal.value.members["retry_after"] == 60
+    members = refusal.value.members
+    assert (members["never"], members["line"]) == (False, 0)
+    assert members["layer"] == {
+        "name": "center",
+        "limit": 1,
+        "held": 1,
+        "asked": 1,
+        "left": 0,
+        "unit": "sessions",
+    }
+    assert members["retry_after"] == 3600
 
 
 def test_a_launch_that_does_not_fit_leaves_no_trace(campus):

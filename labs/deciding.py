@@ -1,0 +1,153 @@
+"""The edge of every question "may this lab …?": one transaction, one answer, one row in the log of decisions.
+
+    with deciding(actor, "launch", template_id=…, flavor_id=…, budget_id=…, minutes=60) as question:
+        question.answer(sessions.request(…))
+
+What is granted is written down in the transaction that grants it. A refusal undoes its transaction, so its row is
+written in one of its own, and the refusal goes on to whoever answers the request. Other errors decide nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from flask import g, has_request_context
+from sqlalchemy import select
+
+from app.access import Actor, require_person
+from app.audit import plain
+from app.db import db, transaction
+from app.locale import in_every_language
+from labs import queries
+from labs.errors import LaunchRefused
+from labs.models import Decision, LabSession, Outcome, SessionState
+from labs.services import line
+
+ONCE = ("launch", "accept")  # asked again and answered with what is there already, this is no new decision
+
+
+@dataclass
+class Question:
+    """What is asked, and, in the end, the session that is the answer."""
+
+    person_id: UUID
+    asked: str
+    about: dict[str, UUID | None]
+    inputs: dict[str, Any] = field(default_factory=dict)
+    session: LabSession | None = None
+
+    def answer(self, session: LabSession) -> LabSession:
+        self.session = session
+        return session
+
+
+@contextmanager
+def deciding(
+    actor: Actor,
+    asked: str,
+    *,
+    session_id: UUID | None = None,
+    template_id: UUID | None = None,
+    flavor_id: UUID | None = None,
+    budget_id: UUID | None = None,
+    when_refused: Callable[[LaunchRefused], None] | None = None,
+    **wanted: object,
+) -> Iterator[Question]:
+    """Decide inside, in one transaction. `wanted` is what else was asked (minutes); `when_refused` follows a refusal,
+    in the transaction that writes it down."""
+    question = Question(
+        require_person(actor),
+        asked,
+        {"session_id": session_id, "template_id": template_id, "flavor_id": flavor_id, "budget_id": budget_id},
+    )
+    try:
+        with transaction():
+            _prepare(question, wanted)
+            yield question
+            _write_answer(question)
+    except LaunchRefused as refusal:
+        with transaction():
+            _write(question, Outcome.REFUSED, refusal.reason, kind=refusal.kind, problem=as_kept(refusal))
+            if when_refused is not None:
+                when_refused(refusal)
+        raise
+
+
+def taking_place(actor: Actor, session_id: UUID) -> AbstractContextManager[Question]:
+    """Deciding on the place that is kept for a session in line: who is refused for good leaves it to the next."""
+    return deciding(
+        actor, "accept", session_id=session_id, when_refused=lambda refusal: line.give_up(session_id, refusal)
+    )
+
+
+def as_kept(refusal: LaunchRefused) -> dict[str, Any]:
+    """A refusal as plain data, with its words in every language: whoever reads it later may read another one."""
+    known = {
+        "code": refusal.code,
+        "title": in_every_language(refusal.title),
+        "detail": None if refusal.detail is None else in_every_language(refusal.detail),
+        "advice": in_every_language(refusal.advice),
+        "remedies": [{"code": r.code, "text": in_every_language(r.text), "url": r.url} for r in refusal.remedies],
+    }
+    return known | {name: _plain(value) for name, value in refusal.members.items()}
+
+
+def _prepare(question: Question, wanted: dict[str, object]) -> None:
+    about = question.about
+    session = db.session.get(LabSession, about["session_id"]) if about["session_id"] else None
+    if session is not None:
+        about |= {
+            "template_id": session.template_id,
+            "flavor_id": session.flavor_id,
+            "budget_id": session.budget_id,
+        }
+    question.inputs = {name: _plain(value) for name, value in wanted.items()}
+    question.inputs["numbers"] = queries.numbers(question.person_id, about["flavor_id"], about["budget_id"])
+
+
+def _write_answer(question: Question) -> None:
+    session = question.session
+    assert session is not None, "a question that was not refused has an answer"
+    question.about |= {"session_id": session.id}
+    if question.asked in ONCE and _is_decided(question.asked, session.id):
+        return
+    waits = session.state is SessionState.WAITING
+    _write(question, Outcome.WAITING if waits else Outcome.GRANTED, "WAITING" if waits else "GRANTED")
+
+
+def _is_decided(asked: str, session_id: UUID) -> bool:
+    before = select(Decision.id).where(
+        Decision.session_id == session_id, Decision.asked == asked, Decision.outcome != Outcome.REFUSED
+    )
+    return db.session.scalar(before.limit(1)) is not None
+
+
+def _write(
+    question: Question, outcome: Outcome, reason: str, *, kind: str | None = None, problem: dict[str, Any] | None = None
+) -> None:
+    flavor_id = question.about["flavor_id"]
+    db.session.add(
+        Decision(
+            person_id=question.person_id,
+            asked=question.asked,
+            outcome=outcome,
+            reason=reason,
+            kind=kind,
+            center_id=queries.center_of_flavor(flavor_id) if flavor_id else None,
+            inputs=question.inputs,
+            problem=problem,
+            request_id=g.get("request_id") if has_request_context() else None,
+            **question.about,
+        )
+    )
+    db.session.flush()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return plain(value)
