@@ -55,6 +55,7 @@ from labs.queries.facts import numbers, starts_since
 from labs.queries.holds import (
     HoldFacts,
     HoldPlace,
+    HoldTerms,
     flavor_id,
     hold,
     known_keys,
@@ -128,6 +129,10 @@ __all__ = [
     "HoldPlace",
     "Load",
     "Means",
+    "HoldTerms",
+    "LaunchPanel",
+    "Level",
+    "Offer",
     "Outline",
     "Outlook",
     "RequestFilter",
