@@ -14,6 +14,7 @@ import pytest
 from deploy.hub import reports
 from deploy.hub.home_sizes import HomeSizes
 from deploy.hub.reports import Lab, Reporter, read_news
+from labs import internal
 
 NEWS = {"owner": "Ada", "lease_ends_at": None, "keep_alive_until": None, "notices": []}
 
@@ -184,6 +185,23 @@ def test_the_size_of_a_home_is_told_once_more_after_its_labs_end(
     ((row,),) = platform.pages
     assert row["home_bytes"] >= 1 << 16
     assert (row["kernels"], row["busy_kernels"]) == (0, 0)
+
+
+def test_the_platform_understands_what_a_hub_tells(reporter: Reporter, platform: Platform, tmp_path: Path) -> None:
+    one = lab(tmp_path, "lab-" + "a" * 32)
+    reporter.add(one)
+    now = datetime.now(UTC).isoformat()
+    moments = {"last_busy_at": now, "last_accelerator_at": now, "last_seen_person_at": now}
+    say(one, accelerator_percent=7, keep_alive={"id": "a1", "minutes": 60}, **moments)
+    asyncio.run(reporter._homes.measure_next([one.home]))
+
+    asyncio.run(reporter.round())
+
+    heard = internal._report(json.loads(json.dumps(platform.pages[0][0])))
+    assert heard
+    assert (heard.kernels, heard.busy_kernels, heard.accelerator_percent, heard.keep_alive_minutes) == (2, 1, 7, 60)
+    assert heard.home
+    assert heard.last_busy_at == heard.last_accelerator_at == heard.last_seen_person_at == datetime.fromisoformat(now)
 
 
 def test_only_what_a_notice_has_is_taken_down() -> None:
