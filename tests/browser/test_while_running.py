@@ -1,6 +1,7 @@
 """What happens while a lab runs, for real: more time, keep running, one's files, and a teacher's look inside."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -10,6 +11,8 @@ from tests.browser.tour import AXE, RULES
 from tests.campus import Campus
 
 pytestmark = [pytest.mark.campus, pytest.mark.browser]
+
+Picture = Callable[..., None]
 
 
 def examine(page: Page, campus: Campus) -> None:
@@ -23,13 +26,15 @@ def examine(page: Page, campus: Campus) -> None:
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_a_student_gets_more_time_keeps_it_running_and_finds_the_files_again(page: Page, campus: Campus) -> None:
+def test_a_student_gets_more_time_keeps_it_running_and_finds_the_files_again(
+    page: Page, campus: Campus, picture: Picture
+) -> None:
     steps.in_english(page, campus)
     steps.sign_in(page, campus, "li.na")
     steps.go_to_lab_unit(page, campus)
     lab = steps.launch(page)
     steps.arrive_in_jupyterlab(page, campus)
-    assert steps.run_in_new_cell(page, "open('mine.txt', 'w').write('kept')") == "4"
+    assert steps.run_in_new_cell(page, "print(open('mine.txt', 'w').write('kept'))") == "4"
 
     page.goto(lab)
     status = page.locator("#lab-status")
@@ -37,19 +42,21 @@ def test_a_student_gets_more_time_keeps_it_running_and_finds_the_files_again(pag
     examine(page, campus)
     before = _lab(page, lab)
     page.locator("#more-15").dblclick()
-    expect(status).to_contain_text("1 h 15 min")
+    expect(status).to_contain_text("for 75 minutes")
     after = _lab(page, lab)
     assert after["extended_minutes"] - before["extended_minutes"] == 15
     page.locator("#more-own").fill("7")
     page.get_by_role("button", name="Extend", exact=True).click()
-    expect(status).to_contain_text("1 h 22 min")
+    expect(status).to_contain_text("for 82 minutes")
     page.locator("#keep-running").click()
     expect(status).to_contain_text("It is kept running until")
     expect(status).to_contain_text("2 times left in this session")
+    picture(page, "more-time", chinese=True)
     steps.stop(page, lab)
 
     page.goto(f"{campus.platform_url}/labs")
     examine(page, campus)
+    picture(page, "my-labs", chinese=True)
     page.locator("#storage").get_by_role("button", name="Open my files").click()
     page.wait_for_url(re.compile(re.escape(campus.labs_url) + "/user/"), timeout=steps.START_WITHIN)
     expect(page.locator("#jp-main-dock-panel, .jp-LabShell").first).to_be_visible(timeout=steps.START_WITHIN)
@@ -59,7 +66,7 @@ def test_a_student_gets_more_time_keeps_it_running_and_finds_the_files_again(pag
 
 
 def test_a_teacher_extends_a_students_lab_and_looks_inside_with_a_yes(
-    page: Page, browser: Browser, campus: Campus
+    page: Page, browser: Browser, campus: Campus, picture: Picture
 ) -> None:
     steps.in_english(page, campus)
     steps.sign_in(page, campus, "li.na")
@@ -83,6 +90,7 @@ def test_a_teacher_extends_a_students_lab_and_looks_inside_with_a_yes(
         expect(row).to_contain_text("+10 min")
         expect(row.get_by_role("checkbox")).to_be_checked()  # the refresh has kept the tick
 
+        picture(teacher, "live-class", chinese=True)
         row.get_by_role("link", name=re.compile("Show")).click()
         teacher.get_by_role("button", name="Ask to look").click()
         dialog = teacher.get_by_role("dialog")
@@ -94,6 +102,7 @@ def test_a_teacher_extends_a_students_lab_and_looks_inside_with_a_yes(
         page.reload()
         expect(page.locator("#lab-status")).to_contain_text("张敏 asks to look into this lab")
         examine(page, campus)
+        picture(page, "asked-to-look", chinese=True)
         page.get_by_role("button", name="Yes, let them look").click()
         expect(page.locator("#lab-status")).to_contain_text("张敏 can look into this lab")
 
