@@ -52,6 +52,7 @@ from labs.queries.decisions import (
     refusal_reasons,
 )
 from labs.queries.facts import numbers, starts_since
+from labs.queries.centers import center, centers, first_file, flavor, flavors_of, rates_of, rows, template
 from labs.queries.holds import (
     HoldFacts,
     HoldPlace,
@@ -229,6 +230,7 @@ __all__ = [
     "slots_taken",
     "spendable",
     "starts_since",
+    "spendable",
     "statement_of",
     "statements_by_partner",
     "statuses",
