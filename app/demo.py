@@ -56,6 +56,8 @@ class DemoPerson:
         return PASSWORD
 
 
+PAST_DAYS = 30  # since when there is compute
+
 STUDENT, TEACHER, ASSISTANT = MemberRole.STUDENT, MemberRole.TEACHER, MemberRole.ASSISTANT
 COORDINATOR, OPERATOR, PLATFORM = PlatformRole.COORDINATOR, PlatformRole.OPERATOR, PlatformRole.ADMINISTRATOR
 
@@ -168,7 +170,8 @@ def build() -> None:
         for slug, (kind, zh, en) in PARTNERS.items()
     }
     by_key = {person.key: _person(person, by_slug[person.partner].id) for person in PEOPLE}
-    flavors = _center(by_slug["hailan"])
+    with clock.at(clock.now() - timedelta(days=PAST_DAYS)):
+        flavors = _center(by_slug["hailan"])
     _accept_terms(by_key.values())
     purses = {slug: _budget(by_slug[slug]) for slug, (kind, *_names) in PARTNERS.items() if kind is not CENTER}
     courses.demo.build(SYSTEM, by_key, by_slug, flavors, purses)
@@ -236,7 +239,7 @@ def _accept_terms(everybody: Iterable[Person]) -> None:
 def _budget(partner: Partner) -> Budget:
     """A year of compute: most of it for the whole year, some that must be used this term."""
     now = clock.now()
-    start, end = now - timedelta(days=30), now + timedelta(days=335)
+    start, end = now - timedelta(days=PAST_DAYS), now + timedelta(days=365 - PAST_DAYS)
     budget = budgets.open_partner_budget(
         SYSTEM,
         partner_id=partner.id,
@@ -245,6 +248,7 @@ def _budget(partner: Partner) -> Budget:
         starts_at=start,
         ends_at=end,
     )
-    budgets.grant(SYSTEM, budget.id, 2000 * MICRO, start, end, key=f"demo:year:{partner.slug}")
-    budgets.grant(SYSTEM, budget.id, 500 * MICRO, start, now + timedelta(days=90), key=f"demo:term:{partner.slug}")
+    with clock.at(start):
+        budgets.grant(SYSTEM, budget.id, 2000 * MICRO, start, end, key=f"demo:year:{partner.slug}")
+        budgets.grant(SYSTEM, budget.id, 500 * MICRO, start, now + timedelta(days=90), key=f"demo:term:{partner.slug}")
     return budget
