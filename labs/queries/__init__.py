@@ -52,7 +52,6 @@ from labs.queries.decisions import (
     refusal_reasons,
 )
 from labs.queries.facts import numbers, starts_since
-from labs.queries.centers import center, centers, first_file, flavor, flavors_of, rates_of, rows, template
 from labs.queries.holds import (
     HoldFacts,
     HoldPlace,
@@ -128,11 +127,11 @@ __all__ = [
     "DecisionFilter",
     "HoldFacts",
     "HoldPlace",
-    "Load",
-    "Means",
     "HoldTerms",
     "LaunchPanel",
     "Level",
+    "Load",
+    "Means",
     "Offer",
     "Outline",
     "Outlook",
@@ -230,7 +229,6 @@ __all__ = [
     "slots_taken",
     "spendable",
     "starts_since",
-    "spendable",
     "statement_of",
     "statements_by_partner",
     "statuses",
