@@ -223,8 +223,13 @@ def takes_part(person_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> 
     return or_(~member, agreed)
 
 
-def _holds_now() -> ColumnElement[bool]:
-    now = clock.now()
+def takes_part_now(partner_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    """Whether an agreement holds with the partner of that column at the moment that is given as `now`."""
+    return exists().where(Agreement.partner_id == partner_id, _holds_now(bindparam("now", type_=UTCDateTime)))
+
+
+def _holds_now(at: ColumnElement[datetime] | None = None) -> ColumnElement[bool]:
+    now = clock.now() if at is None else at
     return and_(Agreement.from_at <= now, or_(Agreement.until_at.is_(None), Agreement.until_at > now))
 
 

@@ -90,8 +90,8 @@ def reserve(
     return answer
 
 
-def reserve_many(asks: Sequence[Ask]) -> list[Hold | LaunchRefused]:
-    """Answer each in the order of arrival: with a hold, or with why not."""
+def reserve_many(asks: Sequence[Ask], made: set[UUID] | None = None) -> list[Hold | LaunchRefused]:
+    """Answer each in the order of arrival: with a hold, or with why not. `made` collects the holds that are new."""
     now = clock.now()
     db.session.flush()
     offers = rates.offers({ask.flavor_id for ask in asks}, now)
@@ -110,11 +110,13 @@ def reserve_many(asks: Sequence[Ask]) -> list[Hold | LaunchRefused]:
             bookings[ask.key] = outcome
     if bookings:
         booked = journal.book_new(list(bookings.values()))
-        made = {key: booking.hold for key, booking in bookings.items() if booking.id in booked}
-        if len(made) < len(bookings):  # a key was used for another budget at the same moment
-            earlier |= journal.open_books([key for key in bookings if key not in made])
-        for key, hold in made.items():
+        new = {key: booking.hold for key, booking in bookings.items() if booking.id in booked}
+        if len(new) < len(bookings):  # a key was used for another budget at the same moment
+            earlier |= journal.open_books([key for key in bookings if key not in new])
+        for key, hold in new.items():
             assert hold is not None
+            if made is not None:
+                made.add(hold.id)
             earlier[key] = Earlier(bookings[key].body, hold.id)
             make_transient_to_detached(hold)
             db.session.add(hold)
@@ -177,9 +179,9 @@ def post_many(items: Iterable[tuple[UUID, int] | Used]) -> list[Hold]:
     return _use(items, Command.POST)
 
 
-def settle_many(items: Iterable[tuple[UUID, int] | Used]) -> list[Hold]:
-    """Close many holds; each is answered with its hold as it is then."""
-    return _use(items, Command.SETTLE)
+def settle_many(items: Iterable[tuple[UUID, int] | Used], closed: set[UUID] | None = None) -> list[Hold]:
+    """Close many holds; each is answered with its hold as it is then. `closed` collects those that were open."""
+    return _use(items, Command.SETTLE, closed)
 
 
 def void(hold_id: UUID) -> Hold:
@@ -259,7 +261,7 @@ def _answered(ask: Ask, answer: Hold | LaunchRefused | None, earlier: dict[str, 
     return db.session.get_one(Hold, before.hold_id)
 
 
-def _use(items: Iterable[tuple[UUID, int] | Used], command: Command) -> list[Hold]:
+def _use(items: Iterable[tuple[UUID, int] | Used], command: Command, changed: set[UUID] | None = None) -> list[Hold]:
     db.session.flush()
     asked = [Used(*item) for item in items]
     holds = journal.lock_holds(item.hold_id for item in asked)
@@ -272,6 +274,8 @@ def _use(items: Iterable[tuple[UUID, int] | Used], command: Command) -> list[Hol
             todo[item.hold_id] = item
     if todo:
         _book_use([holds[hold_id] for hold_id in todo], todo, command)
+        if changed is not None:
+            changed.update(todo)
     return [holds[item.hold_id] for item in asked]
 
 

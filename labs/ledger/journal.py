@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 import sqlalchemy as sa
 
 from app import clock
@@ -293,7 +294,7 @@ def _execute(statement: sa.TextClause, bookings: Sequence[Booking]) -> set[UUID]
     }
     if statement is not _BOOK_ONLY:
         rows["holds"] = [_hold(booking.hold) for booking in bookings if booking.hold is not None]
-    values = {name: json.dumps(items, default=str) for name, items in rows.items()}
+    values = {name: orjson.dumps(items).decode() for name, items in rows.items()}
     return set(db.session.scalars(statement, values | {"now": clock.now(), "zone": DEFAULT_ZONE}))
 
 

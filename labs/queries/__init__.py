@@ -35,6 +35,7 @@ from labs.queries.centers import center, centers, first_file, flavor, flavors_of
 from labs.queries.holds import (
     HoldFacts,
     HoldPlace,
+    HoldTerms,
     flavor_id,
     hold,
     known_keys,
@@ -100,6 +101,7 @@ __all__ = [
     "Day",
     "HoldFacts",
     "HoldPlace",
+    "HoldTerms",
     "LaunchPanel",
     "Level",
     "Offer",

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Select, Uuid, any_, bindparam, or_, select, true
 
+from accounts.queries import takes_part_now
+from app import clock
 from app.access import Actor
 from app.db import Read, db
 from app.errors import NotFound
@@ -58,7 +60,7 @@ class HoldPlace:
 
 
 @dataclass(frozen=True)
-class Terms:
+class HoldTerms:
     """What a hold on this budget with this flavor hangs on, besides credits."""
 
     is_closed: bool
@@ -70,6 +72,8 @@ class Terms:
     center: str
     center_state: CenterState
     center_partner_id: UUID
+    partner_agreed: bool
+    center_agreed: bool
 
 
 def hold(actor: Actor, hold_id: UUID) -> HoldFacts:
@@ -78,10 +82,11 @@ def hold(actor: Actor, hold_id: UUID) -> HoldFacts:
     return HoldFacts(*_hold()(hold_id=hold_id)[0])
 
 
-def terms_of(budget_ids: set[UUID], flavor_ids: set[UUID]) -> dict[tuple[UUID, UUID], Terms]:
+def terms_of(budget_ids: set[UUID], flavor_ids: set[UUID]) -> dict[tuple[UUID, UUID], HoldTerms]:
     """By budget and flavor; what does not exist is not among them."""
-    found = db.session.execute(_terms(), {"budget_ids": list(budget_ids), "flavor_ids": list(flavor_ids)})
-    return {(budget_id, flavor_id): Terms(*rest) for budget_id, flavor_id, *rest in found}
+    asked = {"budget_ids": list(budget_ids), "flavor_ids": list(flavor_ids), "now": clock.now()}
+    found = db.session.execute(_terms(), asked)
+    return {(budget_id, flavor_id): HoldTerms(*rest) for budget_id, flavor_id, *rest in found}
 
 
 def visible_place(actor: Actor, hold_id: UUID) -> HoldPlace:
@@ -149,6 +154,7 @@ def _terms() -> Select[*tuple[Any, ...]]:
         select(
             *(Budget.id, Flavor.id, Budget.is_closed, Budget.starts_at, Budget.ends_at, Budget.partner_id),
             *(Flavor.is_active, Flavor.longest_minutes, Center.slug, Center.state, Center.partner_id),
+            *(takes_part_now(Budget.partner_id), takes_part_now(Center.partner_id)),
         )
         .join_from(Flavor, Center, Center.id == Flavor.center_id)
         .join(Budget, true())

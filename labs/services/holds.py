@@ -13,7 +13,6 @@ from uuid import UUID
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
-from accounts import queries as accounts_queries
 from app import audit, clock
 from app.access import Actor
 from app.db import db
@@ -31,7 +30,8 @@ from labs.errors import (
 )
 from labs.grouping import Groups
 from labs.models import CenterState, Hold, HoldState
-from labs.queries import HoldFacts, HoldPlace
+from labs.queries import HoldFacts, HoldPlace, HoldTerms
+from labs.services import admission
 
 SPARE = timedelta(days=1)  # how long after its time an open hold ends by itself, unless it was said
 
@@ -150,26 +150,19 @@ def void(actor: Actor, hold_id: UUID) -> HoldFacts:
 
 def _reserve_all(wishes: list[_Wish]) -> list[Reserved | DomainError]:
     """Reserve for all of them in one transaction, in their order; who is refused is refused alone."""
-    known = queries.known_keys([wish.ask.key for wish in wishes])
-    judge = _Judge(wishes)
-    answers: dict[int, Reserved | DomainError] = {}
-    asked = []
-    for number, wish in enumerate(wishes):
-        refusal = None if wish.ask.key in known else judge.obstacle(wish.ask)
-        if refusal is None:
-            asked.append((number, wish))
-        else:
-            answers[number] = refusal
+    answers: dict[int, Reserved | DomainError] = _obstacles(wishes)
+    asked = [(number, wish) for number, wish in enumerate(wishes) if number not in answers]
     made: set[UUID] = set()
     entries = []
-    for (number, wish), outcome in zip(asked, ledger.reserve_many([wish.ask for _number, wish in asked]), strict=True):
+    outcomes = ledger.reserve_many([wish.ask for _number, wish in asked], made)
+    for (number, wish), outcome in zip(asked, outcomes, strict=True):
         if isinstance(outcome, DomainError):
             answers[number] = outcome
             continue
-        is_replay = wish.ask.key in known or outcome.id in made
-        made.add(outcome.id)
-        answers[number] = Reserved(HoldFacts.of(outcome), is_replay)
-        if not is_replay:
+        is_new = outcome.id in made
+        made.discard(outcome.id)  # the same key twice in a batch
+        answers[number] = Reserved(HoldFacts.of(outcome), not is_new)
+        if is_new:
             entries.append(_reserved(wish, outcome))
     audit.record_all(entries)
     return [answers[number] for number in range(len(wishes))]
@@ -177,16 +170,16 @@ def _reserve_all(wishes: list[_Wish]) -> list[Reserved | DomainError]:
 
 def _settle_all(ends: list[_End]) -> list[HoldFacts | DomainError]:
     """Settle all of them in one transaction, in their order. A closed hold stays as it is."""
-    was_open = _open_among([end.hold_id for end in ends])
-    holds = ledger.settle_many([ledger.Used(end.hold_id, end.seconds, end.started_at) for end in ends])
+    closed: set[UUID] = set()
+    holds = ledger.settle_many([ledger.Used(end.hold_id, end.seconds, end.started_at) for end in ends], closed)
     answers: list[HoldFacts | DomainError] = []
     entries = []
     for end, hold in zip(ends, holds, strict=True):
         facts = HoldFacts.of(hold)
         is_done = facts.state is HoldState.SETTLED and end.seconds <= facts.posted_seconds
         answers.append(facts if is_done else _closed(facts))
-        if is_done and end.hold_id in was_open:
-            was_open.discard(end.hold_id)
+        if is_done and end.hold_id in closed:
+            closed.discard(end.hold_id)
             entries.append(_settled(end, facts))
     audit.record_all(entries)
     return answers
@@ -196,32 +189,45 @@ _RESERVING: Groups[_Wish, Reserved] = Groups(_reserve_all)
 _SETTLING: Groups[_End, HoldFacts] = Groups(_settle_all)
 
 
-class _Judge:
-    """What stands in the way of these wishes besides credits; asked once for each budget and flavor."""
+def _obstacles(wishes: list[_Wish]) -> dict[int, Reserved | DomainError]:
+    """What stands in the way of these wishes besides credits, by their number. A replay is asked nothing again."""
+    asks = [wish.ask for wish in wishes]
+    terms = queries.terms_of({ask.budget_id for ask in asks}, {ask.flavor_id for ask in asks})
+    now = clock.now()
+    found: dict[int, Reserved | DomainError] = {}
+    for number, ask in enumerate(asks):
+        obstacle = _obstacle(ask, terms.get((ask.budget_id, ask.flavor_id)), now)
+        if obstacle is not None:
+            found[number] = obstacle
+    if found:
+        known = queries.known_keys([asks[number].key for number in found])
+        found = {number: obstacle for number, obstacle in found.items() if asks[number].key not in known}
+    return found
 
-    def __init__(self, wishes: list[_Wish]) -> None:
-        asks = [wish.ask for wish in wishes]
-        self._now = clock.now()
-        self._terms = queries.terms_of({ask.budget_id for ask in asks}, {ask.flavor_id for ask in asks})
-        partners = {p for terms in self._terms.values() for p in (terms.partner_id, terms.center_partner_id)}
-        self._agreed = accounts_queries.under_agreement(partners) if partners else set()
 
-    def obstacle(self, ask: ledger.Ask) -> LaunchRefused | None:
-        terms = self._terms.get((ask.budget_id, ask.flavor_id))
-        if terms is None or not terms.flavor_is_active:
-            return FlavorNotGranted(_("There is no such flavor, or it is offered no more."))
-        if terms.is_closed or not terms.starts_at <= self._now < terms.ends_at:
-            dates = {"starts_at": terms.starts_at.isoformat(), "ends_at": terms.ends_at.isoformat()}
-            return BudgetNotActive(layer={"name": "budget", **dates})
-        for partner_id in (terms.partner_id, terms.center_partner_id):
-            if partner_id not in self._agreed:
-                return AgreementEnded(partner_id=str(partner_id))
-        if terms.center_state is not CenterState.UP:
-            return CenterMaintenance(center=terms.center, state=terms.center_state)
-        if ask.seconds > terms.longest_minutes * 60:
-            facts = {"limit": terms.longest_minutes * 60, "asked": ask.seconds, "unit": "seconds"}
-            return ExceedsMaxRequest(layer={"name": "flavor", **facts})
-        return None
+def _obstacle(ask: ledger.Ask, terms: HoldTerms | None, now: datetime) -> LaunchRefused | None:
+    if terms is None or not terms.flavor_is_active:
+        return FlavorNotGranted(_("There is no such flavor, or it is offered no more."))
+    if terms.is_closed or not terms.starts_at <= now < terms.ends_at:
+        dates = {"starts_at": terms.starts_at.isoformat(), "ends_at": terms.ends_at.isoformat()}
+        return BudgetNotActive(layer={"name": "budget", **dates})
+    if not (terms.partner_agreed and terms.center_agreed):
+        return _no_agreement(terms)
+    if terms.center_state is not CenterState.UP:
+        return CenterMaintenance(center=terms.center, state=terms.center_state)
+    if ask.seconds > terms.longest_minutes * 60:
+        facts = {"limit": terms.longest_minutes * 60, "asked": ask.seconds, "unit": "seconds"}
+        return ExceedsMaxRequest(layer={"name": "flavor", **facts})
+    return None
+
+
+def _no_agreement(terms: HoldTerms) -> LaunchRefused:
+    """In the words that a launch gets."""
+    try:
+        admission.check_agreements(terms.partner_id, terms.center_partner_id)
+    except AgreementEnded as refusal:
+        return refusal
+    return AgreementEnded()
 
 
 def _writable(actor: Actor, hold_id: UUID) -> HoldPlace:
