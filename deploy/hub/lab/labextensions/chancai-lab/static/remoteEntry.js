@@ -215,7 +215,7 @@
       if (this.time.textContent !== text) {
         this.time.textContent = text;
         const at = new Date(this.endsAt - this.ahead);
-        this.time.title = this.texts.stops(at.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }));
+        this.time.title = this.texts.stops(at.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }));
       }
     }
 
