@@ -31,12 +31,12 @@ class CenterNumbers:
     states: dict[SessionState, int] = field(default_factory=dict)
 
     @property
-    def live(self) -> int:
-        return sum(number for state, number in self.states.items() if state not in IN_LINE)
+    def places(self) -> int:
+        return sum(number for state, number in self.states.items() if state is not SessionState.WAITING)
 
     @property
     def waiting(self) -> int:
-        return sum(self.states.get(state, 0) for state in IN_LINE)
+        return self.states.get(SessionState.WAITING, 0)
 
     @property
     def starting(self) -> int:

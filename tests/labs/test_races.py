@@ -4,11 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from accounts.models import Person
 from app.db import db, transaction
 from app.jobs import run_job
 from labs import ledger_audit
 from labs.errors import BudgetExhausted
-from labs.models import LabSession, SessionState
+from labs.models import LabSession, MemberCap, SessionState
 from labs.services import sessions
 from tests.labs.conftest import build
 from tests.make import as_actor
@@ -38,7 +39,7 @@ def at_once(app, work, times, threads=16):
         return list(pool.map(one, range(times)))
 
 
-def test_sixty_clicks_are_one_session_and_one_hold(app, campus):
+def test_two_hundred_clicks_are_one_session_and_one_hold(app, campus):
     actor = as_actor(campus.student)
     asked = {
         "template_id": campus.template.id,
@@ -47,17 +48,22 @@ def test_sixty_clicks_are_one_session_and_one_hold(app, campus):
         "budget_id": campus.budget.id,
     }
 
-    answers = at_once(app, lambda n: sessions.request(actor, **asked).id, 60)
+    answers = at_once(app, lambda n: sessions.request(actor, **asked).id, 200)
 
     assert len(set(answers)) == 1, answers
     assert campus.purse()[1] == C + C // 12 + 1
     assert ledger_audit.audit() == []
 
 
-def test_of_many_launches_exactly_those_start_that_the_budget_pays(app, campus, committed):
-    people = [as_actor(committed.person()) for _ in range(24)]
-    for person in people:
-        campus.make._save(_cap(campus, person))
+def test_of_three_hundred_launches_on_a_budget_for_a_hundred_exactly_a_hundred_start(app, committed, hub):
+    one = C + C // 12 + 1
+    campus = build(app, committed, hub, credits=100 * one / C)
+    people = [Person(email=f"many-{n}@example.org", name=f"Person {n}") for n in range(300)]
+    db.session.add_all(people)
+    db.session.flush()
+    db.session.add_all(MemberCap(budget_id=campus.budget.id, person_id=person.id) for person in people)
+    db.session.commit()
+    actors = [as_actor(person) for person in people]
     asked = {
         "template_id": campus.template.id,
         "flavor_id": campus.flavor.id,
@@ -65,12 +71,27 @@ def test_of_many_launches_exactly_those_start_that_the_budget_pays(app, campus, 
         "budget_id": campus.budget.id,
     }
 
-    answers = at_once(app, lambda n: sessions.request(people[n], **asked).id, len(people))
+    answers = at_once(app, lambda n: sessions.request(actors[n], **asked).id, len(actors))
 
     refused = [a for a in answers if isinstance(a, BudgetExhausted)]
     unexpected = [a for a in answers if isinstance(a, Exception) and not isinstance(a, BudgetExhausted)]
     assert unexpected == []
-    assert len(people) - len(refused) == 12 * C // (C + C // 12 + 1) == 11
+    assert (len(actors) - len(refused), len(refused)) == (100, 200)
+    assert campus.purse()[:2] == (0, 100 * one)
+    assert ledger_audit.audit() == []
+
+
+def test_two_passes_and_two_followers_at_once_settle_a_lost_lab_once(app, campus):
+    session = campus.running(60)
+    campus.hub.kill(campus.student.hub_name, session.server_name)
+    jobs = [app.extensions["jobs"][name] for name in ("reconcile_centers", "follow_sessions", "post_usage")]
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda n: run_job(app, jobs[n % 3]), range(18)))
+
+    run_job(app, jobs[1])
+    assert campus.again(session.id).state is SessionState.SETTLED
+    assert campus.purse()[1] == 0
     assert ledger_audit.audit() == []
 
 
@@ -123,6 +144,4 @@ def test_a_launch_waits_for_another_on_the_same_budget(app, campus, committed):
 
 
 def _cap(campus, actor):
-    from labs.models import MemberCap
-
     return MemberCap(budget_id=campus.budget.id, person_id=actor.person_id)
