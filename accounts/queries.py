@@ -34,8 +34,9 @@ from accounts.models_life import Erasure, PersonMerge
 from accounts.models_partners import Agreement, PartnerContact, PartnerLogo
 from app import clock
 from app.access import Actor, MemberRole, PlatformRole
-from app.db import Read, UTCDateTime, db
+from app.db import UTCDateTime, db
 from app.errors import DomainError, NotFound
+from app.statements import Read
 
 
 @dataclass(frozen=True)

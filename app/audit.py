@@ -15,8 +15,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
 from app.access import Actor
-from app.db import Entity, db, insert_rows
+from app.db import Entity, db
 from app.ids import uuid7
+from app.statements import insert_rows
 
 SECRET = ("password", "secret", "token", "sha256", "hash", "code_challenge")
 

@@ -83,7 +83,7 @@ class Settings:
                 "connect_args": {"connect_timeout": 5, "options": LIMITS},
             },
             "SQLALCHEMY_BINDS": {
-                READS: {  # app.db.read says what for; it asks again where a ping would have helped
+                READS: {  # app.statements.Read, which asks again where a ping would have helped
                     **POOL,
                     "url": self.database_url,
                     "isolation_level": "AUTOCOMMIT",

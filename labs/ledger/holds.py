@@ -18,11 +18,12 @@ from sqlalchemy.orm.attributes import set_committed_value
 from app import clock
 from app.db import db
 from app.ids import uuid7
+from app.statements import Question
 from labs.errors import HoldClosed, IdempotencyConflict, LaunchRefused
 from labs.ledger import journal, rates, refusals
 from labs.ledger.journal import Booking, Earlier, digest
 from labs.ledger.promise import Book, Denied, Granted, Want, decide, judge, longest
-from labs.models import LIVE_STATES, Account, Command, Flavor, Hold, HoldPart, HoldState, LabSession, Tranche
+from labs.models import LIVE_STATES, Account, Command, Flavor, Hold, HoldState, LabSession
 
 UNUSED = timedelta(hours=1)  # after the last second that it pays for, until a hold that nobody closed is given back
 LONGEST = 7 * 24 * 3600
@@ -94,10 +95,10 @@ def reserve_many(asks: Sequence[Ask], made: set[UUID] | None = None) -> list[Hol
     """Answer each in the order of arrival: with a hold, or with why not. `made` collects the holds that are new."""
     now = clock.now()
     db.session.flush()
-    offers = rates.offers({ask.flavor_id for ask in asks}, now)
-    paid = [ask for ask in asks if not offers[ask.flavor_id].is_rescue]
-    book = journal.lock_book(((a.budget_id, a.person_id) for a in paid), {ask.budget_id for ask in paid}, now)
-    earlier = journal.open_books([ask.key for ask in asks])
+    members, keys = {(ask.budget_id, ask.person_id) for ask in asks}, [ask.key for ask in asks]
+    prices = rates.question({ask.flavor_id for ask in asks}, now)
+    book, earlier, (found,) = journal.open_book(members, {ask.budget_id for ask in asks}, keys, now, prices)
+    offers = rates.offers_in(found)
     answers: list[Hold | LaunchRefused | None] = [None] * len(asks)
     bookings: dict[str, Booking] = {}
     for number, ask in enumerate(asks):
@@ -333,18 +334,21 @@ def _give_back(holds: Sequence[Hold], command: Command, state: HoldState) -> Non
     journal.book_changes(bookings)
 
 
+_PARTS = Question(
+    """
+    SELECT p.hold_id, p.tranche_id, p.amount, p.used, t.valid_until
+    FROM hold_part p JOIN tranche t ON t.id = p.tranche_id
+    WHERE p.hold_id = ANY(CAST(:holds AS uuid[]))
+    ORDER BY p.hold_id, t.valid_until, t.id
+    """
+)
+
+
 def _lock_parts(holds: Sequence[Hold]) -> dict[UUID, list[Part]]:
     """Lock caps and purses of these holds, and the books; say on which tranches they lie, the first to expire first."""
-    journal.lock_caps((hold.budget_id, hold.person_id) for hold in holds)
-    journal.lock_purses(hold.budget_id for hold in holds)
-    journal.open_books([])
+    members, budgets = {(hold.budget_id, hold.person_id) for hold in holds}, {hold.budget_id for hold in holds}
+    (found,) = journal.lock_balances(members, budgets, (_PARTS, {"holds": [hold.id for hold in holds]}))
     parts: dict[UUID, list[Part]] = {hold.id: [] for hold in holds}
-    found = db.session.execute(
-        sa.select(HoldPart.hold_id, HoldPart.tranche_id, HoldPart.amount, HoldPart.used, Tranche.valid_until)
-        .join(Tranche, Tranche.id == HoldPart.tranche_id)
-        .where(HoldPart.hold_id.in_(parts))
-        .order_by(HoldPart.hold_id, Tranche.valid_until, Tranche.id)
-    )
     for hold_id, tranche_id, amount, used, valid_until in found:
         parts[hold_id].append(Part(tranche_id, amount, used, valid_until))
     return parts

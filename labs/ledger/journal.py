@@ -19,6 +19,7 @@ from app import clock
 from app.db import db
 from app.ids import uuid7
 from app.locale import DEFAULT_ZONE
+from app.statements import Question, ask
 from labs.errors import IdempotencyConflict
 from labs.ledger.promise import Balance, Book, Cap, Credits
 from labs.models import Account, Command, Hold
@@ -90,7 +91,7 @@ def lock_holds(hold_ids: Iterable[UUID]) -> dict[UUID, Hold]:
     return {hold.id: hold for hold in found}
 
 
-_CAPS = sa.text(
+_CAPS = Question(
     """
     SELECT c.budget_id, c.person_id, c.cap_micro, c.held, c.used, c.is_open
     FROM unnest(CAST(:budgets AS uuid[]), CAST(:persons AS uuid[])) AS asked(budget_id, person_id)
@@ -98,19 +99,19 @@ _CAPS = sa.text(
     ORDER BY c.budget_id, c.person_id FOR NO KEY UPDATE OF c
     """
 )
-_PURSES = sa.text(
+_PURSES = Question(
     """
     SELECT budget_id, available, held, used, expired, overrun FROM purse
     WHERE budget_id = ANY(CAST(:budgets AS uuid[])) ORDER BY budget_id FOR NO KEY UPDATE
     """
 )
-_TRANCHES = sa.text(
+_TRANCHES = Question(
     """
     SELECT budget_id, id, remaining, valid_from, valid_until FROM tranche
     WHERE budget_id = ANY(CAST(:budgets AS uuid[])) AND remaining > 0 AND valid_until > CAST(:now AS timestamptz)
     """
 )
-_EARLIER = sa.text(
+_EARLIER = Question(
     """
     SELECT t.key, t.body_sha256, t.hold_id FROM (SELECT pg_advisory_xact_lock_shared(:books)) AS open_books
     LEFT JOIN ledger_transaction t ON t.key = ANY(CAST(:keys AS text[]))
@@ -119,36 +120,48 @@ _EARLIER = sa.text(
 
 
 def lock_caps(members: Iterable[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Cap]:
-    pairs = sorted(set(members))
-    if not pairs:
-        return {}
-    asked = {"budgets": [budget_id for budget_id, _ in pairs], "persons": [person_id for _, person_id in pairs]}
-    return {(row[0], row[1]): Cap(*row[2:]) for row in db.session.execute(_CAPS, asked)}
+    (found,) = ask(_caps(members))
+    return _caps_in(found)
 
 
 def lock_purses(budget_ids: Iterable[UUID]) -> dict[UUID, Balance]:
     """The purses. Whoever has one has its budget's tranches too: nobody changes those without it."""
-    asked = sorted(set(budget_ids))
-    if not asked:
-        return {}
-    return {row[0]: Balance(*row[1:]) for row in db.session.execute(_PURSES, {"budgets": asked})}
+    (found,) = ask(_purses(budget_ids))
+    return _purses_in(found)
 
 
 def tranches(budget_ids: Iterable[UUID], now: datetime) -> dict[UUID, list[Credits]]:
     """What is left of the tranches of budgets whose purses are locked, and not over yet."""
     asked = sorted(set(budget_ids))
-    found: dict[UUID, list[Credits]] = {budget_id: [] for budget_id in asked}
-    if asked:
-        for budget_id, *values in db.session.execute(_TRANCHES, {"budgets": asked, "now": now}):
-            found[budget_id].append(Credits(*values))
-    return found
+    (found,) = ask(_tranches(asked, now))
+    return _tranches_in(found, asked)
 
 
 def lock_book(members: Iterable[tuple[UUID, UUID]], budget_ids: Iterable[UUID], now: datetime) -> Book:
     """Every balance that promises to these members of these budgets are decided on."""
-    caps = lock_caps(members)
-    purses = lock_purses(budget_ids)
-    return Book(caps, purses, tranches(purses, now))
+    book, _earlier, _more = open_book(members, budget_ids, (), now)
+    return book
+
+
+def open_book(
+    members: Iterable[tuple[UUID, UUID]],
+    budget_ids: Iterable[UUID],
+    keys: Sequence[str],
+    now: datetime,
+    *more: tuple[Question, dict[str, Any]],
+) -> tuple[Book, dict[str, Earlier], list[list[tuple[Any, ...]]]]:
+    """`lock_book` and `open_books` in one round trip, with what else is asked in it."""
+    budgets = sorted(set(budget_ids))
+    questions = [_caps(members), _purses(budgets), _tranches(budgets, now), _earlier(keys)]
+    caps, purses, credits, earlier, *rest = ask(*questions, *more)
+    return Book(_caps_in(caps), _purses_in(purses), _tranches_in(credits, budgets)), _earlier_in(earlier), rest
+
+
+def lock_balances(
+    members: Iterable[tuple[UUID, UUID]], budget_ids: Iterable[UUID], *more: tuple[Question, dict[str, Any]]
+) -> list[list[tuple[Any, ...]]]:
+    """Lock caps, purses and the books in one round trip, without looking; answer what else is asked in it."""
+    return ask(_caps(members), _purses(budget_ids), _earlier(()), *more)[3:]
 
 
 def open_books(keys: Sequence[str]) -> dict[str, Earlier]:
@@ -156,8 +169,44 @@ def open_books(keys: Sequence[str]) -> dict[str, Earlier]:
 
     Comes after the locks on balances: whoever sent the same command a moment ago has committed by then.
     """
-    rows = db.session.execute(_EARLIER, {"books": BOOKS, "keys": list(keys)})
-    return {key: Earlier(body, hold_id) for key, body, hold_id in rows if key is not None}
+    (found,) = ask(_earlier(keys))
+    return _earlier_in(found)
+
+
+def _caps(members: Iterable[tuple[UUID, UUID]]) -> tuple[Question, dict[str, Any]]:
+    pairs = sorted(set(members))
+    return _CAPS, {"budgets": [budget_id for budget_id, _ in pairs], "persons": [person_id for _, person_id in pairs]}
+
+
+def _caps_in(found: Iterable[tuple[Any, ...]]) -> dict[tuple[UUID, UUID], Cap]:
+    return {(row[0], row[1]): Cap(*row[2:]) for row in found}
+
+
+def _purses(budget_ids: Iterable[UUID]) -> tuple[Question, dict[str, Any]]:
+    return _PURSES, {"budgets": sorted(set(budget_ids))}
+
+
+def _purses_in(found: Iterable[tuple[Any, ...]]) -> dict[UUID, Balance]:
+    return {row[0]: Balance(*row[1:]) for row in found}
+
+
+def _tranches(budget_ids: Sequence[UUID], now: datetime) -> tuple[Question, dict[str, Any]]:
+    return _TRANCHES, {"budgets": list(budget_ids), "now": now}
+
+
+def _tranches_in(found: Iterable[tuple[Any, ...]], budget_ids: Sequence[UUID]) -> dict[UUID, list[Credits]]:
+    known: dict[UUID, list[Credits]] = {budget_id: [] for budget_id in budget_ids}
+    for budget_id, *values in found:
+        known[budget_id].append(Credits(*values))
+    return known
+
+
+def _earlier(keys: Sequence[str]) -> tuple[Question, dict[str, Any]]:
+    return _EARLIER, {"books": BOOKS, "keys": list(keys)}
+
+
+def _earlier_in(found: Iterable[tuple[Any, ...]]) -> dict[str, Earlier]:
+    return {key: Earlier(body, hold_id) for key, body, hold_id in found if key is not None}
 
 
 def lock_books() -> None:
@@ -261,9 +310,9 @@ _CHANGED = f""", changed AS (
     UPDATE hold SET {", ".join(f"{name} = h.{name}" for name in _MOVING)} FROM {_HOLDS} WHERE hold.id = h.id
 )"""  # noqa: S608 - only our own column names
 _ANSWER = " SELECT id FROM booked"
-_BOOK_ONLY = sa.text(_BOOK + _ANSWER)
-_BOOK_NEW = sa.text(_BOOK + _MADE + _ANSWER)
-_BOOK_CHANGES = sa.text(_BOOK + _CHANGED + _ANSWER)
+_BOOK_ONLY = Question(_BOOK + _ANSWER)
+_BOOK_NEW = Question(_BOOK + _MADE + _ANSWER)
+_BOOK_CHANGES = Question(_BOOK + _CHANGED + _ANSWER)
 
 
 def book(*bookings: Booking) -> None:
@@ -284,7 +333,7 @@ def book_changes(bookings: Sequence[Booking]) -> None:
     _all_booked(bookings, _execute(_BOOK_CHANGES, bookings))
 
 
-def _execute(statement: sa.TextClause, bookings: Sequence[Booking]) -> set[UUID]:
+def _execute(statement: Question, bookings: Sequence[Booking]) -> set[UUID]:
     for booking in bookings:
         if sum(line.amount for line in booking.lines):
             raise AssertionError(f"unbalanced {booking.command}: {booking.lines}")
@@ -295,7 +344,8 @@ def _execute(statement: sa.TextClause, bookings: Sequence[Booking]) -> set[UUID]
     if statement is not _BOOK_ONLY:
         rows["holds"] = [_hold(booking.hold) for booking in bookings if booking.hold is not None]
     values = {name: orjson.dumps(items).decode() for name, items in rows.items()}
-    return set(db.session.scalars(statement, values | {"now": clock.now(), "zone": DEFAULT_ZONE}))
+    (booked,) = ask((statement, values | {"now": clock.now(), "zone": DEFAULT_ZONE}))
+    return {row[0] for row in booked}
 
 
 def _command(booking: Booking) -> dict[str, Any]:

@@ -3,17 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
-
-from app.db import db
+from app.statements import Question, ask
 from labs.tariff import HOUR, SLACK, Band, Tariff
 
 __all__ = ["SLACK", "Band", "Offer", "Tariff", "offers", "price", "tariff"]
 
 # The rate in force; the flavor's own price where it never had one (rows from before rates had versions).
-_OFFERS = sa.text(
+_OFFERS = Question(
     """
     SELECT f.id, f.center_id, f.is_rescue, c.time_zone, coalesce(r.price_micro, f.price_micro), r.bands
     FROM flavor f
@@ -40,7 +39,16 @@ class Offer:
 
 def offers(flavor_ids: Iterable[UUID], at: datetime) -> dict[UUID, Offer]:
     """What each of these flavors costs at that moment."""
-    found = db.session.execute(_OFFERS, {"ids": sorted(set(flavor_ids)), "at": at})
+    (found,) = ask(question(flavor_ids, at))
+    return offers_in(found)
+
+
+def question(flavor_ids: Iterable[UUID], at: datetime) -> tuple[Question, dict[str, Any]]:
+    """What to ask for `offers_in`."""
+    return _OFFERS, {"ids": sorted(set(flavor_ids)), "at": at}
+
+
+def offers_in(found: Iterable[tuple[Any, ...]]) -> dict[UUID, Offer]:
     known = {}
     for flavor_id, center_id, is_rescue, zone, price, bands in found:
         price, bands = (0, []) if is_rescue else (price, bands or [])

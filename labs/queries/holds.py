@@ -12,8 +12,9 @@ from sqlalchemy import ARRAY, Select, Uuid, any_, bindparam, or_, select, true
 from accounts.queries import takes_part_now
 from app import clock
 from app.access import Actor
-from app.db import Read, db
+from app.db import db
 from app.errors import NotFound
+from app.statements import Read
 from labs import policy
 from labs.models import Budget, Center, CenterState, Flavor, Hold, HoldState, LedgerTransaction
 from labs.queries.budgets import looked_after_by
