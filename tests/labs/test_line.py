@@ -9,7 +9,7 @@ from app import clock as time
 from app.access import PlatformRole
 from app.db import db, transaction
 from app.errors import Forbidden
-from labs import errors, ledger_audit, queries
+from labs import errors, ledger, queries
 from labs.models import CenterLoad, CenterState, SessionState
 from labs.services import centers, line, places, sessions
 from tests.make import as_actor
@@ -21,7 +21,7 @@ HELD = C + C * 300 // 3600 + 1  # an hour of the small flavor, and the grace
 @pytest.fixture(autouse=True)
 def _honest(database):
     yield
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
     assert queries.miscounted_loads() == {}
 
 

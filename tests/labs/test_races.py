@@ -1,5 +1,6 @@
 """What happens when many do the same at once. Real threads, real commits."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from accounts.models import Person
 from app.db import db, transaction
 from app.jobs import run_job
-from labs import ledger_audit
+from labs import ledger, queries
 from labs.errors import BudgetExhausted
 from labs.models import LabSession, MemberCap, SessionState
 from labs.services import sessions
@@ -52,7 +53,7 @@ def test_two_hundred_clicks_are_one_session_and_one_hold(app, campus):
 
     assert len(set(answers)) == 1, answers
     assert campus.purse()[1] == C + C // 12 + 1
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def test_of_three_hundred_launches_on_a_budget_for_a_hundred_exactly_a_hundred_start(app, committed, hub):
@@ -93,6 +94,8 @@ def test_two_passes_and_two_followers_at_once_settle_a_lost_lab_once(app, campus
     assert campus.again(session.id).state is SessionState.SETTLED
     assert campus.purse()[1] == 0
     assert ledger_audit.audit() == []
+    assert len(people) - len(refused) == 12 * C // (C + C // 12 + 1) == 11
+    assert ledger.audit() == []
 
 
 def test_two_workers_start_each_session_once(app, campus, committed):
@@ -145,3 +148,27 @@ def test_a_launch_waits_for_another_on_the_same_budget(app, campus, committed):
 
 def _cap(campus, actor):
     return MemberCap(budget_id=campus.budget.id, person_id=actor.person_id)
+
+
+def test_at_a_center_with_seven_places_seven_labs_start_and_the_others_stand_in_line(app, campus, committed):
+    campus.center.session_limit = 7
+    people = [as_actor(committed.person()) for _ in range(40)]
+    for person in people:
+        campus.make._save(_cap(campus, person))
+    asked = {
+        "template_id": campus.template.id,
+        "flavor_id": campus.flavor.id,
+        "minutes": 1,
+        "budget_id": campus.budget.id,
+    }
+
+    answers = at_once(app, lambda n: sessions.request(people[n], **asked).id, len(people))
+
+    assert [a for a in answers if isinstance(a, Exception)] == []
+    db.session.expire_all()
+    rows = db.session.query(LabSession).all()
+    assert Counter(str(row.state) for row in rows) == {"reserved": 7, "waiting": 33}
+    line = sorted((row for row in rows if row.state is SessionState.WAITING), key=lambda row: row.waiting_since)
+    assert len({row.waiting_since for row in line}) == 33  # everybody has a place of their own
+    assert queries.miscounted_loads() == {}
+    assert ledger.audit() == []
