@@ -79,7 +79,7 @@ def test_of_three_hundred_launches_on_a_budget_for_a_hundred_exactly_a_hundred_s
     assert unexpected == []
     assert (len(actors) - len(refused), len(refused)) == (100, 200)
     assert campus.purse()[:2] == (0, 100 * one)
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def test_two_passes_and_two_followers_at_once_settle_a_lost_lab_once(app, campus):
@@ -93,8 +93,6 @@ def test_two_passes_and_two_followers_at_once_settle_a_lost_lab_once(app, campus
     run_job(app, jobs[1])
     assert campus.again(session.id).state is SessionState.SETTLED
     assert campus.purse()[1] == 0
-    assert ledger_audit.audit() == []
-    assert len(people) - len(refused) == 12 * C // (C + C // 12 + 1) == 11
     assert ledger.audit() == []
 
 
