@@ -1,6 +1,7 @@
 """A class and its labs as its teachers see them: filtered, sorted, and acted on together."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from courses import queries
 from courses.models import CourseRun
 from courses.queries import Seat
 from labs import queries as labs_queries
+from labs.deciding import deciding
 from labs.models import SessionState
 from labs.queries import Watched
 from labs.services import extension, sessions
@@ -100,13 +102,21 @@ def stop(actor: Actor, run: CourseRun, session_ids: Iterable[UUID]) -> list[Resu
 
 def extend(actor: Actor, run: CourseRun, session_ids: Iterable[UUID], minutes: int, key: str) -> list[Result]:
     """Give each so many minutes more; the same key again changes nothing."""
-    return [_act(run, session_id, lambda i: extension.extend(actor, i, minutes, key)) for session_id in session_ids]
+    return [_act(run, i, lambda i: _extend(actor, i, minutes, key), within=nullcontext) for i in session_ids]
 
 
-def _act(run: CourseRun, session_id: UUID, step: Any) -> Result:
+def _extend(actor: Actor, session_id: UUID, minutes: int, key: str) -> None:
+    """In a transaction of its own, with a line in the log of decisions."""
+    with deciding(actor, "extend", session_id=session_id, minutes=minutes) as question:
+        question.answer(extension.extend(actor, session_id, minutes, key))
+
+
+def _act(
+    run: CourseRun, session_id: UUID, step: Any, within: Callable[[], AbstractContextManager[None]] = transaction
+) -> Result:
     person = ""
     try:
-        with transaction():
+        with within():
             person = queries.session_of(run, session_id).person.name
             step(session_id)
     except DomainError as refusal:

@@ -10,6 +10,7 @@ from app.access import current_actor, require_person, scope, signed_in
 from app.db import transaction
 from app.paging import Rows
 from labs import queries
+from labs.deciding import deciding
 from labs.models import LabSession, SessionView
 from labs.queries import Storage
 from labs.schemas import (
@@ -48,8 +49,9 @@ def show_extension(session_id: UUID) -> Outlook:
 @sessions_blp.response(200, SessionSchema)
 def extend_session(headers: dict[str, Any], body: dict[str, Any], session_id: UUID) -> LabSession:
     """Give a running session more time. The credits are put aside first; a refusal says how many minutes fit."""
-    with transaction():
-        return extension.extend(current_actor(), session_id, body["minutes"], headers["key"])
+    actor = current_actor()
+    with deciding(actor, "extend", session_id=session_id, minutes=body["minutes"]) as question:
+        return question.answer(extension.extend(actor, session_id, body["minutes"], headers["key"]))
 
 
 @sessions_blp.post("/<uuid:session_id>/keep-alive")
@@ -59,8 +61,9 @@ def extend_session(headers: dict[str, Any], body: dict[str, Any], session_id: UU
 @sessions_blp.response(200, SessionSchema)
 def keep_session_running(body: dict[str, Any], session_id: UUID) -> LabSession:
     """Do not stop my session for being idle. For two hours at the most, three times in a session."""
-    with transaction():
-        return idle.keep_running(current_actor(), session_id, body["minutes"])
+    actor = current_actor()
+    with deciding(actor, "keep-alive", session_id=session_id, minutes=body["minutes"]) as question:
+        return question.answer(idle.keep_running(actor, session_id, body["minutes"]))
 
 
 @sessions_blp.get("/<uuid:session_id>/looks")
@@ -129,5 +132,6 @@ def show_storage() -> list[Storage]:
 @files_blp.response(202, SessionSchema)
 def open_files(slug: str) -> LabSession:
     """Open my files at a center: a small lab that costs nothing. If it runs already, that is the answer."""
-    with transaction():
-        return rescue.open_files(current_actor(), slug)
+    actor = current_actor()
+    with deciding(actor, "rescue") as question:
+        return question.answer(rescue.open_files(actor, slug))

@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from app.access import current_actor, signed_in
 from app.db import transaction
 from app.errors import Invalid
+from labs.deciding import deciding
 from labs.pages import labs
 from labs.pages.blueprint import blp
 from labs.services import extension, idle, rescue, views
@@ -21,8 +22,9 @@ def extend(session_id: UUID) -> ResponseReturnValue:
     minutes, key = request.form.get("minutes", type=int), request.form.get("key", "")[:200]
     if minutes is None or not key:
         raise Invalid(errors=[{"pointer": "#/minutes", "detail": _("Say for how many minutes.")}])
-    with transaction():
-        extension.extend(current_actor(), session_id, minutes, key)
+    actor = current_actor()
+    with deciding(actor, "extend", session_id=session_id, minutes=minutes) as question:
+        question.answer(extension.extend(actor, session_id, minutes, key))
     return labs.answered(session_id)
 
 
@@ -31,8 +33,9 @@ def extend(session_id: UUID) -> ResponseReturnValue:
 def keep_alive(session_id: UUID) -> ResponseReturnValue:
     """Do not take my lab for idle."""
     minutes = request.form.get("minutes", idle.LONGEST_KEEP_ALIVE, type=int)
-    with transaction():
-        idle.keep_running(current_actor(), session_id, minutes)
+    actor = current_actor()
+    with deciding(actor, "keep-alive", session_id=session_id, minutes=minutes) as question:
+        question.answer(idle.keep_running(actor, session_id, minutes))
     return labs.answered(session_id)
 
 
@@ -78,6 +81,7 @@ def look(session_id: UUID) -> ResponseReturnValue:
 @signed_in
 def open_files() -> ResponseReturnValue:
     """My files at a center, whatever my budgets say."""
-    with transaction():
-        session_id = rescue.open_files(current_actor(), request.form.get("center", "")).id
+    actor = current_actor()
+    with deciding(actor, "rescue") as question:
+        session_id = question.answer(rescue.open_files(actor, request.form.get("center", ""))).id
     return redirect(url_for(".show", session_id=session_id, enter=1), 303)

@@ -23,7 +23,7 @@ from labs.errors import (
     NotEnrolled,
     TrancheEndsBeforeLease,
 )
-from labs.models import BudgetManager, CenterState, Hold, MemberCap, Rate, SessionState
+from labs.models import BudgetManager, CenterState, Decision, Hold, MemberCap, Rate, SessionState
 from labs.services import budgets, extension, news, sessions
 from tests.make import as_actor, sign_in
 
@@ -265,6 +265,8 @@ def test_the_page_offers_what_is_possible_and_says_what_it_costs(app, campus, la
     assert again.status_code == 303
     assert refused.status_code == 409
     assert "Extend it by 10 minutes: that fits" in refused.text
+    decisions = db.session.query(Decision).filter_by(asked="extend", session_id=lab.id)
+    assert {decision.reason for decision in decisions} == {"GRANTED", "MEMBER_CAP_EXHAUSTED"}
 
 
 def test_the_api_tells_what_is_possible_and_needs_a_key(app, campus, lab):
