@@ -217,7 +217,7 @@ def test_who_is_no_member_of_the_budget_gets_nothing(program, campus, make):
 
     answer = program.reserve(person_id=str(stranger.id))
 
-    assert (answer.status_code, answer.json["reason"]) == (409, "NOT_ENROLLED")
+    assert (answer.status_code, answer.json["reason"]) == (403, "NOT_ENROLLED")
 
 
 def test_caps_and_budgets_bind_programs_too(program, campus, make):
