@@ -60,6 +60,7 @@ class Report:
             self.document.text(LEFT, self.y, text, SIZE)
             self.document.text(LEFT + 300, self.y, value, SIZE, end=True)
             self.y -= ROW
+        self.y -= 8
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[str]], total: Sequence[str] = ()) -> None:
         """A row of texts for each row; long ones are wrapped in the widest column and cut in the others."""
@@ -123,9 +124,9 @@ class Report:
 def _edges(columns: Sequence[Column]) -> list[tuple[float, float]]:
     """Where each column begins and ends."""
     rest = RIGHT - LEFT - sum(column.width or 0 for column in columns)
-    edges, x = [], LEFT
+    edges, x, after_number = [], LEFT, False
     for column in columns:
         to = x + (rest if column.width is None else column.width)
-        edges.append((x, to))
-        x = to
+        edges.append((x + PADDING if after_number and not column.is_number else x, to))
+        x, after_number = to, column.is_number
     return edges

@@ -48,7 +48,7 @@ def _title(sheets: Sequence[Sheet], month: Month, is_personal: bool) -> str:
 def _lead(sheets: Sequence[Sheet], month: Month, names: dict[str, str]) -> Iterable[str]:
     """For whom and about when: beneath the title."""
     period = _("From %(start)s to %(end)s", start=moment(month.starts_at), end=moment(month.ends_at))
-    yield f"{period} · {_('all amounts in credits')}"
+    yield " · ".join((period, _("all amounts in credits")))
     for sheet in sheets:
         if sheet.budget_id is not None:
             yield _("Budget: %(budget)s", budget=pick_of(sheet.budgets[0].row))
@@ -104,7 +104,7 @@ def _budgets(report: Report, sheet: Sheet) -> None:
     ]
     report.heading(_("Budgets"))
     rows = (
-        ("　" * min(line.depth, 3) + pick_of(line.row), *_amounts(line.opening, line.flows, line.closing))
+        ("– " * min(line.depth, 3) + pick_of(line.row), *_amounts(line.opening, line.flows, line.closing))
         for line in sheet.budgets
     )
     outside = sheet.outside

@@ -165,6 +165,7 @@ def _page(sheet: Sheet, endpoint: str, **place: Any) -> str:
         place=place,
         filters=filters,
         files={form: url_for(f"{endpoint}_file", month=sheet.month, form=form, **place, **filters) for form in FORMS},
+        is_first=sheet.number == 1 or sheet.month <= queries.first_month(sheet.partner.id),
         is_latest=sheet.month == Month.of(clock.now()),
     )
 

@@ -514,6 +514,7 @@ def test_the_page_of_a_whole_year_names_each_month(app, books):
 
     page = sign_in(app, books.admin).get(f"/partners/{books.partner.slug}/statements").text
 
+    assert 'rel="prev"' not in sign_in(app, books.admin).get(books.url(JANUARY)).text  # there was nothing before
     places = [page.index(text) for text in ("March 2026", "February 2026", "January 2026")]
     assert places == sorted(places)
     assert "No. 1" in page
