@@ -38,6 +38,7 @@ NO_PAGES = {
     "labs.budget_csv",  # files
     "labs.partner_budget_csv",
     "labs.requests_csv",
+    "labs.decisions_csv",
     "labs.new_correction",  # for who had a lab that was charged
     "teaching.export",
     "labs.partner_statement_file",
