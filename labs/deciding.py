@@ -64,7 +64,7 @@ def deciding(
     )
     try:
         with transaction():
-            _prepare(question, wanted)
+            _prepare(actor, question, wanted)
             yield question
             _write_answer(question)
     except LaunchRefused as refusal:
@@ -94,10 +94,11 @@ def as_kept(refusal: LaunchRefused) -> dict[str, Any]:
     return known | {name: _plain(value) for name, value in refusal.members.items()}
 
 
-def _prepare(question: Question, wanted: dict[str, object]) -> None:
+def _prepare(actor: Actor, question: Question, wanted: dict[str, object]) -> None:
+    """Note the numbers. A session that the actor may not see is not there, and nothing of it is looked at."""
     about = question.about
-    session = db.session.get(LabSession, about["session_id"]) if about["session_id"] else None
-    if session is not None:
+    if about["session_id"] is not None:
+        session = queries.session(actor, about["session_id"])
         about |= {
             "template_id": session.template_id,
             "flavor_id": session.flavor_id,
