@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import Select
 
 from app.db import db, transaction
-from labs.queries.drift import holds_without_session, miscounted_loads, sessions_unpaid
+from labs.queries.drift import holds_without_session, sessions_unpaid
+from labs.queries.places import miscounted_loads
 from labs.services import repairs
 
 
@@ -26,7 +27,7 @@ def repair_drift() -> int:
 
 def _centers() -> list[UUID]:
     with transaction():
-        return [row.id for row in miscounted_loads()]
+        return list(miscounted_loads())
 
 
 def _ids(statement: Select[Any]) -> list[UUID]:

@@ -11,15 +11,9 @@ from sqlalchemy import Select, and_, func, literal, or_, select
 
 from app import clock
 from app.db import db
-from labs.models import Center, CenterLoad, Hold, HoldState, LabSession, SessionState, Stray
+from labs.models import Center, Hold, HoldState, LabSession, SessionState, Stray
+from labs.queries.places import miscounted_loads
 
-TAKES_A_PLACE = (
-    SessionState.OFFERED,
-    SessionState.RESERVED,
-    SessionState.STARTING,
-    SessionState.RUNNING,
-    SessionState.STOPPING,
-)
 LISTED = 100  # of each kind; the numbers count all
 TOO_LONG_TO_START = timedelta(seconds=200)  # a start has three minutes
 TOO_LONG_TO_STOP = timedelta(seconds=60)
@@ -167,22 +161,19 @@ def _of_sessions(since: Any) -> Select[Any]:
     )
 
 
-def miscounted_loads() -> list[Any]:
-    """Centers whose counter says something else than their sessions: (id, slug, counted, true)."""
-    true = (
-        select(func.count())
-        .select_from(LabSession)
-        .where(LabSession.center_id == Center.id, LabSession.state.in_(TAKES_A_PLACE))
-        .correlate(Center)
-        .scalar_subquery()
-    )
-    counted = func.coalesce(CenterLoad.taken, 0)
-    statement = select(Center.id, Center.slug, counted, true).outerjoin(CenterLoad, CenterLoad.center_id == Center.id)
-    return list(db.session.execute(statement.where(counted != true)))
-
-
 def _loads() -> list[tuple[str, Drift]]:
+    wrong = miscounted_loads()
+    slugs = dict(db.session.execute(select(Center.id, Center.slug).where(Center.id.in_(wrong))).all())
     return [
-        (slug, Drift(DriftKind.LOAD, slug, center_id, None, f"{counted} ≠ {true}"))
-        for center_id, slug, counted, true in miscounted_loads()
+        (
+            slugs[center_id],
+            Drift(
+                DriftKind.LOAD,
+                slugs[center_id],
+                center_id,
+                None,
+                f"{counted.taken}+{counted.waiting} ≠ {true.taken}+{true.waiting}",
+            ),
+        )
+        for center_id, (counted, true) in wrong.items()
     ]

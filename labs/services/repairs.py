@@ -3,30 +3,33 @@
 import logging
 from uuid import UUID
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select
 
 from app import audit
 from app.access import SYSTEM
 from app.db import db
-from labs import ledger
-from labs.models import Center, CenterLoad, Hold, HoldState, LabSession, SessionState
-from labs.queries.drift import TAKES_A_PLACE
-from labs.services import sessions
+from labs import ledger, queries
+from labs.models import Center, Hold, HoldState, LabSession, SessionState
+from labs.services import places, sessions
 
 log = logging.getLogger(__name__)
 
 
 def recount_places(center_id: UUID) -> bool:
-    """Count the places of a center anew. Who is about to take or leave one is waited for, and comes after."""
-    db.session.execute(insert(CenterLoad).values(center_id=center_id).on_conflict_do_nothing())
-    load = db.session.get_one(CenterLoad, center_id, with_for_update=True, populate_existing=True)
-    taken = select(func.count()).where(LabSession.center_id == center_id, LabSession.state.in_(TAKES_A_PLACE))
-    counted, load.taken = load.taken, db.session.scalar(taken) or 0
-    if counted == load.taken:
+    """Count the places of a center and its line anew. Who is about to change them is waited for, and comes after."""
+    counted = queries.load(center_id)
+    places.recount(center_id)
+    true = queries.load(center_id)
+    if counted == true:
         return False
     log.error("the places of a center were counted wrongly", extra={"center": center_id})
-    audit.record(SYSTEM, "center.recount", db.session.get_one(Center, center_id), taken=(counted, load.taken))
+    audit.record(
+        SYSTEM,
+        "center.recount",
+        db.session.get_one(Center, center_id),
+        taken=(counted.taken, true.taken),
+        waiting=(counted.waiting, true.waiting),
+    )
     return True
 
 

@@ -16,7 +16,7 @@ from tests.architecture.walking import Answer, Route, Walk, actions, routes
 from tests.architecture.world import World
 
 OF_OTHERS = (Walker.OUTSIDER, Walker.OTHER_ADMIN)
-NAMES_NOTHING = {"number", "code", "digest", "form", "month", "path"}  # parameters that are no id of anything
+NAMES_NOTHING = {"code", "digest", "form", "month", "number", "path"}  # parameters that are no id of anything
 
 
 @pytest.fixture
