@@ -30,15 +30,15 @@ from labs.services import periods
 from tests import postgres
 from tests.make import Make, sign_in
 
-LABS, PEOPLE, RUNS = 100_000, 2_000, 40
+LABS, PEOPLE, RUNS = 100_000, 2_000, 40  # everybody is in two runs
 RUNS_OF_EACH = 5
 BEFORE, MONTH = Month(2026, 1), Month(2026, 2)
 
 _LABS = """
 WITH labs AS MATERIALIZED (
     SELECT n, gen_random_uuid() AS hold, gen_random_uuid() AS reserved, gen_random_uuid() AS settled,
-        (CAST(:people AS uuid[]))[1 + (n / :runs) % :number] AS person,
-        (CAST(:budgets AS uuid[]))[1 + n % :runs] AS budget,
+        (CAST(:people AS uuid[]))[1 + n % :number] AS person,
+        (CAST(:budgets AS uuid[]))[1 + (2 * (n % :number) + n / :number % 2) % :runs] AS budget,
         (CAST(:flavors AS uuid[]))[1 + n % 3] AS flavor, 600 + n % 6600 AS seconds,
         1000000::bigint * (1 + n % 3) AS price,
         CAST(:start AS timestamptz) + n * (CAST(:length AS interval) / :labs) AS at
