@@ -182,8 +182,8 @@ class World:
         self.decision = Decision(
             person_id=self.student.id,
             asked="launch",
-            outcome=Outcome.REFUSED,
-            reason="BUDGET_EXHAUSTED",
+            outcome=Outcome.GRANTED,
+            reason="GRANTED",
             budget_id=self.run.budget_id,
             inputs={},
         )

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.embedded import chromium
+from tests.one_playwright import one_playwright
 
 ARGUMENTS = [
     "--disable-gpu",
@@ -30,10 +31,9 @@ def browser() -> Iterator[Browser]:
         pytest.skip(reason)
     expect.set_options(timeout=PATIENCE)
     as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*ARGUMENTS, *as_root])
-        yield browser
-        browser.close()
+    browser = one_playwright().chromium.launch(executable_path=program, args=[*ARGUMENTS, *as_root])
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -45,6 +45,8 @@ NO_PAGES = {
     "labs.budget_statement_file",
     "labs.my_usage_file",
     "labs.my_usage_now",  # lead to the current month
+    "labs.my_usage",  # where that leads; the same page as a budget's statement
+    "labs.show_request",  # nobody of the demo has asked for compute yet
     "labs.budget_statement_now",
 }
 SAME_FOR_ALL = {"apidocs.show", "problems.index", "problems.show"}  # looked at once, by the first who comes

@@ -324,7 +324,7 @@ class TestClass:
         assert page.index("王伟") < page.index("李娜")
         assert "The first lab" in page
         assert "0.25" in page
-        assert 'hx-trigger="every 5s"' in page
+        assert 'hx-trigger="every 10s' in page
 
     def test_the_live_part_alone(self, as_teacher, school):
         run = school.run()

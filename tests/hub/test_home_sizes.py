@@ -1,6 +1,5 @@
 """How much a home holds, measured without trusting what is in it."""
 
-import asyncio
 import os
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from deploy.hub import home_sizes
 from deploy.hub.home_sizes import HomeSizes, measure
+from tests.hub.loops import in_a_loop
 
 KIB = 1024
 
@@ -117,7 +117,7 @@ def test_homes_are_measured_in_turn_and_anew_after_a_while_or_a_labs_end(tmp_pat
 
     def measured() -> list[Path]:
         found = []
-        while (home := asyncio.run(sizes.measure_next(homes))) is not None:
+        while (home := in_a_loop(sizes.measure_next(homes))) is not None:
             found.append(home)
         return found
 
@@ -136,20 +136,20 @@ def test_half_a_measurement_does_not_make_a_home_smaller(home: Path, monkeypatch
     fill(home / "a", 64)
     now = [0.0]
     sizes = HomeSizes(lambda: now[0])
-    asyncio.run(sizes.measure_next([home]))
+    in_a_loop(sizes.measure_next([home]))
     whole = sizes.known(home)
 
     monkeypatch.setattr(home_sizes, "measure", lambda home: measure(home, seconds=-1))
     now[0] += home_sizes.SECONDS_TO_BELIEVE
-    asyncio.run(sizes.measure_next([home]))
+    in_a_loop(sizes.measure_next([home]))
 
     assert sizes.known(home) == whole
 
 
 def test_homes_that_nobody_asks_about_are_forgotten(home: Path) -> None:
     sizes = HomeSizes()
-    asyncio.run(sizes.measure_next([home]))
+    in_a_loop(sizes.measure_next([home]))
 
-    asyncio.run(sizes.measure_next([]))
+    in_a_loop(sizes.measure_next([]))
 
     assert sizes.known(home) is None

@@ -1,6 +1,5 @@
 """What a hub tells the platform of its labs, round by round; with labs and a platform that do as they like."""
 
-import asyncio
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from deploy.hub import reports
 from deploy.hub.home_sizes import HomeSizes
 from deploy.hub.reports import Lab, Reporter, read_news
 from labs import internal
+from tests.hub.loops import in_a_loop
 
 NEWS = {"owner": "Ada", "lease_ends_at": None, "keep_alive_until": None, "notices": []}
 
@@ -62,7 +62,7 @@ def test_every_lab_is_told_of_in_pages(reporter: Reporter, platform: Platform, t
         reporter.add(lab(tmp_path, f"lab-{number}"))
     reports_in_a_page, reports.LABS_IN_A_PAGE = reports.LABS_IN_A_PAGE, 2
     try:
-        asyncio.run(reporter.round())
+        in_a_loop(reporter.round())
     finally:
         reports.LABS_IN_A_PAGE = reports_in_a_page
 
@@ -78,7 +78,7 @@ def test_a_lab_that_says_nonsense_is_told_of_as_one_that_says_nothing(
     reporter.add(good)
     reporter.add(bad)
 
-    asyncio.run(reporter.round())
+    in_a_loop(reporter.round())
 
     first, second = platform.pages[0]
     assert (first["kernels"], first["busy_kernels"], first["last_busy_at"]) == (2, 1, "2026-03-02T09:00:00+00:00")
@@ -93,12 +93,12 @@ def test_a_click_is_told_once_and_again_only_if_it_was_not_heard(
     say(one, keep_alive={"id": "a1", "minutes": 60})
 
     platform.trouble = OSError("down")
-    asyncio.run(reporter.round())
+    in_a_loop(reporter.round())
     platform.trouble = None
     for _ in range(3):
-        asyncio.run(reporter.round())
+        in_a_loop(reporter.round())
     say(one, keep_alive={"id": "a2", "minutes": 30})
-    asyncio.run(reporter.round())
+    in_a_loop(reporter.round())
 
     assert [page[0]["keep_alive_minutes"] for page in platform.pages] == [60, None, None, 30]
 
@@ -108,12 +108,12 @@ def test_news_are_written_when_they_have_changed(reporter: Reporter, platform: P
     reporter.add(one)
     file = one.room / "news.json"
 
-    asyncio.run(reporter.round())
+    in_a_loop(reporter.round())
     first = file.stat().st_ino, file.stat().st_mtime_ns
-    asyncio.run(reporter.round())
+    in_a_loop(reporter.round())
     again = file.stat().st_ino, file.stat().st_mtime_ns
     platform.answer = lambda row: NEWS | {"owner": "Eve"}
-    asyncio.run(reporter.round())
+    in_a_loop(reporter.round())
 
     assert first == again
     assert json.loads(file.read_text())["owner"] == "Eve"
@@ -127,7 +127,7 @@ def test_a_lab_that_takes_no_news_does_not_keep_them_from_others(
     reporter.add(closed)
     reporter.add(other)
 
-    asyncio.run(reporter.round())
+    in_a_loop(reporter.round())
 
     assert json.loads((other.room / "news.json").read_text()) == NEWS
 
@@ -143,7 +143,7 @@ def test_an_answer_that_makes_no_sense_does_no_harm(
         return answer
 
     monkeypatch.setattr(platform, "report", answer_so)
-    asyncio.run(reporter.round())
+    in_a_loop(reporter.round())
 
     assert not (one.room / "news.json").exists()
 
@@ -156,9 +156,9 @@ def test_a_platform_that_does_not_hear_is_complained_of_once(
 
     with caplog.at_level(logging.WARNING, "chancai.hub"):
         for _ in range(3):
-            asyncio.run(reporter.round())
+            in_a_loop(reporter.round())
         platform.trouble = None
-        asyncio.run(reporter.round())
+        in_a_loop(reporter.round())
 
     assert [record.message for record in caplog.records] == [
         "The platform does not hear what the labs do: down",
@@ -172,15 +172,15 @@ def test_the_size_of_a_home_is_told_once_more_after_its_labs_end(
     one = lab(tmp_path)
     reporter.add(one)
     sizes: HomeSizes = reporter._homes
-    asyncio.run(sizes.measure_next([one.home]))
+    in_a_loop(sizes.measure_next([one.home]))
     (one.home / "late").write_bytes(bytes(1 << 16))
 
     reporter.remove(one.server)
-    asyncio.run(reporter.round())
+    in_a_loop(reporter.round())
     assert platform.pages == []  # not measured since
-    asyncio.run(sizes.measure_next([one.home]))
-    asyncio.run(reporter.round())
-    asyncio.run(reporter.round())
+    in_a_loop(sizes.measure_next([one.home]))
+    in_a_loop(reporter.round())
+    in_a_loop(reporter.round())
 
     ((row,),) = platform.pages
     assert row["home_bytes"] >= 1 << 16
@@ -193,9 +193,9 @@ def test_the_platform_understands_what_a_hub_tells(reporter: Reporter, platform:
     now = datetime.now(UTC).isoformat()
     moments = {"last_busy_at": now, "last_accelerator_at": now, "last_seen_person_at": now}
     say(one, accelerator_percent=7, keep_alive={"id": "a1", "minutes": 60}, **moments)
-    asyncio.run(reporter._homes.measure_next([one.home]))
+    in_a_loop(reporter._homes.measure_next([one.home]))
 
-    asyncio.run(reporter.round())
+    in_a_loop(reporter.round())
 
     heard = internal._report(json.loads(json.dumps(platform.pages[0][0])))
     assert heard
