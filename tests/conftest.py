@@ -24,6 +24,7 @@ from tests import postgres
 from tests.campus import campus
 from tests.fakes import FakeHub
 from tests.make import Make, as_actor, sign_in
+from tests.one_playwright import one_playwright
 
 NOW = "2026-03-02T09:00:00+00:00"
 
@@ -38,6 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """One PostgreSQL for all workers: started before them, by the process they descend from."""
     if getattr(config.option, "numprocesses", None):
         postgres.share()
+
+
+def pytest_sessionfinish() -> None:
+    """End the browser's driver with the session, while its loop can still be ended in order."""
+    if one_playwright.cache_info().currsize:
+        one_playwright().stop()
 
 
 class Scheduling(LoadScopeScheduling):

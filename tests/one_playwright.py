@@ -7,5 +7,5 @@ from playwright.sync_api import Playwright, sync_playwright
 
 @cache
 def one_playwright() -> Playwright:
-    """Started by whoever comes first; it ends with the process."""
+    """Started by whoever comes first; `tests/conftest.py` ends it with the session."""
     return sync_playwright().start()
