@@ -127,5 +127,5 @@ def test_a_stop_waits_for_nobody_who_is_not_there(campus: Campus) -> None:
     campus.client.stop(user, server)
     eventually(lambda: (user, server) in campus.platform.ended)
 
-    assert "did not save" not in campus.log
+    assert f"{user}:{server} did not save" not in campus.log
     assert f"{user}:{server} has saved" not in campus.log
