@@ -37,6 +37,7 @@ from courses.schemas import (
     UnitSchema,
 )
 from courses.services import enrollment, launch
+from courses.services.launch import Subject
 from labs.deciding import deciding
 from labs.models import LabSession
 from labs.schemas import LaunchPanelSchema, SessionSchema
@@ -198,10 +199,10 @@ def create_session(body: dict[str, Any], headers: dict[str, Any], run_id: UUID, 
 
     At a full center the session is `waiting`, with its place in line, and accepted when a place is `offered`."""
     actor = current_actor()
-    asked = {**body, **headers}
-    with deciding(actor, "launch", **launch.subject(actor, run_id, unit_id), **asked) as question:
+    asked, subject = {**body, **headers}, Subject.of(actor, run_id, unit_id)
+    with deciding(actor, "launch", **subject.about, **asked) as question:
         origin_url = f"{request.url_root.rstrip('/')}/runs/{run_id}/units/{unit_id}"
-        return question.answer(launch.launch(actor, run_id, unit_id, **asked, origin_url=origin_url))
+        return question.answer(launch.launch(actor, subject, **asked, origin_url=origin_url))
 
 
 def _taught(run_id: UUID) -> CourseRun:

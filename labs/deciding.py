@@ -22,7 +22,7 @@ from app.db import db, transaction
 from app.locale import in_every_language
 from labs import queries
 from labs.errors import LaunchRefused
-from labs.models import Decision, LabSession, Outcome, SessionState
+from labs.models import Budget, Decision, Flavor, LabSession, Outcome, SessionState
 from labs.services import line
 
 ONCE = ("launch", "accept")  # asked again and answered with what is there already, this is no new decision
@@ -30,12 +30,14 @@ ONCE = ("launch", "accept")  # asked again and answered with what is there alrea
 
 @dataclass
 class Question:
-    """What is asked, and, in the end, the session that is the answer."""
+    """What is asked, and in the end the session that is the answer. Holds what it is about, so that it is read once."""
 
     person_id: UUID
     asked: str
     about: dict[str, UUID | None]
     inputs: dict[str, Any] = field(default_factory=dict)
+    flavor: Flavor | None = None
+    budget: Budget | None = None
     session: LabSession | None = None
 
     def answer(self, session: LabSession) -> LabSession:
@@ -104,6 +106,8 @@ def _prepare(actor: Actor, question: Question, wanted: dict[str, object]) -> Non
             "flavor_id": session.flavor_id,
             "budget_id": session.budget_id,
         }
+    question.flavor = db.session.get(Flavor, about["flavor_id"]) if about["flavor_id"] else None
+    question.budget = db.session.get(Budget, about["budget_id"]) if about["budget_id"] else None
     question.inputs = {name: _plain(value) for name, value in wanted.items()}
     question.inputs["numbers"] = queries.numbers(question.person_id, about["flavor_id"], about["budget_id"])
 
@@ -128,7 +132,6 @@ def _is_decided(asked: str, session_id: UUID) -> bool:
 def _write(
     question: Question, outcome: Outcome, reason: str, *, kind: str | None = None, problem: dict[str, Any] | None = None
 ) -> None:
-    flavor_id = question.about["flavor_id"]
     db.session.add(
         Decision(
             person_id=question.person_id,
@@ -136,7 +139,7 @@ def _write(
             outcome=outcome,
             reason=reason,
             kind=kind,
-            center_id=queries.center_of_flavor(flavor_id) if flavor_id else None,
+            center_id=question.flavor.center_id if question.flavor else None,
             inputs=question.inputs,
             problem=problem,
             request_id=g.get("request_id") if has_request_context() else None,

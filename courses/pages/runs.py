@@ -16,6 +16,7 @@ from courses import policy, prose, queries
 from courses.errors import AlreadyEnrolled, NotEnrolled
 from courses.models import CourseRun, Unit
 from courses.services import enrollment, launch
+from courses.services.launch import Subject
 from labs.deciding import deciding
 from labs.models import LabSession
 from labs.services import panel, terms
@@ -154,12 +155,12 @@ def _launch(run_id: UUID, unit_id: UUID, flavor_id: UUID, minutes: int) -> LabSe
     """The key of the form makes many clicks one; whoever comes back to it after the lab has ended wants a new one."""
     actor = current_actor()
     asked: dict[str, Any] = {"flavor_id": flavor_id, "minutes": minutes}
-    form, about = request.form.get("key"), launch.subject(actor, run_id, unit_id)
+    form, subject = request.form.get("key"), Subject.of(actor, run_id, unit_id)
     key = f"form:{form[:64]}:{flavor_id.hex}:{minutes}" if form else None
     while True:
-        with deciding(actor, "launch", **about, **asked) as question:
+        with deciding(actor, "launch", **subject.about, **asked) as question:
             origin_url = url_for(".unit", run_id=run_id, unit_id=unit_id)
-            session = launch.launch(actor, run_id, unit_id, **asked, key=key, origin_url=origin_url)
+            session = launch.launch(actor, subject, **asked, key=key, origin_url=origin_url)
             question.answer(session)
         if session.is_live or key is None:
             return session

@@ -1,5 +1,6 @@
 """From a unit into its lab: the course says whether, the labs say what it costs and start it."""
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -16,10 +17,27 @@ from labs.models import LabSession
 from labs.services import sessions
 
 
+@dataclass(frozen=True)
+class Subject:
+    """A unit of a run, whether or not its lab may be launched; held while that is decided, so that it is read once."""
+
+    run: CourseRun
+    unit: Unit
+
+    @classmethod
+    def of(cls, actor: Actor, run_id: UUID, unit_id: UUID) -> "Subject":
+        run = queries.run(actor, run_id)
+        return cls(run, queries.unit(run, unit_id))
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """For the log of decisions."""
+        return {"template_id": self.unit.lab_template_id, "budget_id": self.run.budget_id}
+
+
 def launch(
     actor: Actor,
-    run_id: UUID,
-    unit_id: UUID,
+    subject: Subject,
     *,
     flavor_id: UUID,
     minutes: int,
@@ -28,41 +46,40 @@ def launch(
     wait: bool = True,
 ) -> LabSession:
     """Ask for the unit's lab, paid by the run. Who asks twice, or with the same key, gets the lab that is there."""
-    run, unit = launchable(actor, run_id, unit_id)
-    assert unit.lab_template_id is not None
+    require_launchable(actor, subject)
+    assert subject.unit.lab_template_id is not None
     return sessions.request(
         actor,
-        template_id=unit.lab_template_id,
+        template_id=subject.unit.lab_template_id,
         flavor_id=flavor_id,
         minutes=minutes,
-        budget_id=run.budget_id,
+        budget_id=subject.run.budget_id,
         origin_url=origin_url,
         key=key,
         wait=wait,
     )
 
 
-def subject(actor: Actor, run_id: UUID, unit_id: UUID) -> dict[str, Any]:
-    """What a launch of the unit is about, whether or not it may be launched: for the log of decisions."""
-    run = queries.run(actor, run_id)
-    return {"template_id": queries.unit(run, unit_id).lab_template_id, "budget_id": run.budget_id}
-
-
 def launchable(actor: Actor, run_id: UUID, unit_id: UUID) -> tuple[CourseRun, Unit]:
     """The run and the unit, when the actor may launch its lab now; else a refusal."""
-    run = queries.run(actor, run_id)
-    unit = queries.unit(run, unit_id)
-    enrollment = queries.enrollment(run_id, require_person(actor))
+    subject = Subject.of(actor, run_id, unit_id)
+    require_launchable(actor, subject)
+    return subject.run, subject.unit
+
+
+def require_launchable(actor: Actor, subject: Subject) -> None:
+    """Refuse unless the actor may launch this lab now."""
+    run, unit = subject.run, subject.unit
+    enrollment = queries.enrollment(run.id, require_person(actor))
     if not policy.may_launch(actor, run, enrollment):
         raise NotEnrolled(
             state=enrollment.state if enrollment else None,
-            layer={"name": "enrollment", "run": str(run_id)},
-            remedies=(Remedy("enroll", _("Look at the run and enroll"), f"/runs/{run_id}"),),
+            layer={"name": "enrollment", "run": str(run.id)},
+            remedies=(Remedy("enroll", _("Look at the run and enroll"), f"/runs/{run.id}"),),
         )
     if not unit.is_lab:
         raise NotALab
     require_under_way(actor, run)
-    return run, unit
 
 
 def require_under_way(actor: Actor, run: CourseRun) -> None:

@@ -33,7 +33,6 @@ from labs.queries.budgets import (
 from labs.queries.burn_down import BurnDown, Day, branch_ids, burn_down, day_of, spendable, tranches_of
 from labs.queries.centers import (
     center,
-    center_of_flavor,
     centers,
     first_file,
     flavor,
@@ -83,6 +82,7 @@ from labs.queries.requests import (
     visible_request,
 )
 from labs.queries.sessions import (
+    count_live,
     ended_sessions_of,
     live_count_by_center,
     live_session,
@@ -94,7 +94,6 @@ from labs.queries.sessions import (
     sessions_of_partner,
     sessions_of_person,
     sessions_seen_by,
-    slots_taken,
     time_left,
 )
 from labs.queries.statements import (
@@ -159,12 +158,12 @@ __all__ = [
     "caps_of",
     "caps_of_person",
     "center",
-    "center_of_flavor",
     "centers",
     "closings",
     "compose",
     "cost",
     "count_budgets",
+    "count_live",
     "day_of",
     "deciders_of",
     "decision",
@@ -226,7 +225,6 @@ __all__ = [
     "sessions_of_partner",
     "sessions_of_person",
     "sessions_seen_by",
-    "slots_taken",
     "spendable",
     "starts_since",
     "statement_of",

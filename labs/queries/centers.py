@@ -74,8 +74,3 @@ def first_file(template_id: UUID) -> LabFile | None:
 
 def rows(statement: Select[Any]) -> list[Any]:
     return list(db.session.scalars(statement).unique())
-
-
-def center_of_flavor(flavor_id: UUID) -> UUID | None:
-    """The id of its center; None where there is no such flavor."""
-    return db.session.scalar(select(Flavor.center_id).where(Flavor.id == flavor_id))

@@ -10,7 +10,7 @@ from app import clock
 from app.db import db
 from labs.models import Budget, Flavor, HomeUsage, LabSession, MemberCap, Tranche
 from labs.queries.places import load
-from labs.queries.sessions import live_sessions_of
+from labs.queries.sessions import count_live
 
 MINUTE = timedelta(minutes=1)
 
@@ -40,7 +40,7 @@ def numbers(person_id: UUID, flavor_id: UUID | None, budget_id: UUID | None) -> 
 
 def _person(person_id: UUID) -> dict[str, Any]:
     return {
-        "labs": len(live_sessions_of(person_id)),
+        "labs": count_live(person_id),
         "labs_in_the_last_minute": len(starts_since(person_id, clock.now() - MINUTE)),
     }
 

@@ -13,6 +13,7 @@ from labs.models import (
     LIVE_STATES,
     Budget,
     Center,
+    Flavor,
     LabSession,
 )
 from labs.queries.budgets import looked_after_by, manages
@@ -43,34 +44,23 @@ def session_of_key(person_id: UUID, key: str) -> LabSession | None:
 
 def live_session(person_id: UUID, template_id: UUID) -> LabSession | None:
     """The latest, where a template gives one person several."""
-    return db.session.scalar(
-        select(LabSession)
-        .where(
-            LabSession.person_id == person_id,
-            LabSession.template_id == template_id,
-            LabSession.state.in_(LIVE_STATES),
-        )
-        .order_by(LabSession.id.desc())
-        .limit(1)
-    )
+    return next(iter(live_sessions_of(person_id, template_id)), None)
 
 
-def slots_taken(person_id: UUID, template_id: UUID) -> set[int]:
-    """Which of the places that a template gives to one person are in use."""
-    return set(
-        db.session.scalars(
-            select(LabSession.slot).where(
-                LabSession.person_id == person_id,
-                LabSession.template_id == template_id,
-                LabSession.state.in_(LIVE_STATES),
-            )
-        )
-    )
-
-
-def live_sessions_of(person_id: UUID) -> list[LabSession]:
+def live_sessions_of(person_id: UUID, template_id: UUID | None = None) -> list[LabSession]:
+    """The latest first; of one template, or of all."""
     statement = sessions_of_person(person_id).where(LabSession.state.in_(LIVE_STATES))
+    if template_id is not None:
+        statement = statement.where(LabSession.template_id == template_id)
     return list(db.session.scalars(statement))
+
+
+def count_live(person_id: UUID, *, with_rescue: bool = True) -> int:
+    """How many labs this person has at once; without those that only open their files, if so asked."""
+    counted = select(func.count()).select_from(LabSession)
+    if not with_rescue:
+        counted = counted.join(Flavor, Flavor.id == LabSession.flavor_id).where(Flavor.is_rescue.is_(False))
+    return db.session.scalar(counted.where(LabSession.person_id == person_id, LabSession.state.in_(LIVE_STATES))) or 0
 
 
 def sessions_of_person(person_id: UUID) -> Select[LabSession]:

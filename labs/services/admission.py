@@ -150,7 +150,8 @@ def full(case: Case) -> CapacityFull:
 
 def check_agreements(*partner_ids: UUID) -> None:
     """Refuse where the agreement with one of these partners is over. What they have stays; nothing new starts."""
-    lacking = [i for i in partner_ids if i not in accounts_queries.under_agreement(partner_ids)]
+    agreed = accounts_queries.under_agreement(partner_ids)
+    lacking = [partner_id for partner_id in partner_ids if partner_id not in agreed]
     if not lacking:
         return
     partner = db.session.get_one(Partner, lacking[0])
@@ -289,11 +290,11 @@ def _home_has_room(case: Case) -> None:
 def _has_not_too_many_labs(case: Case) -> None:
     if case.is_in_line:
         return
-    live = [lab for lab in queries.live_sessions_of(case.person_id) if not lab.flavor.is_rescue]
-    if not case.is_rescue and len(live) >= LABS_AT_ONCE:
+    live = queries.count_live(case.person_id, with_rescue=False)
+    if not case.is_rescue and live >= LABS_AT_ONCE:
         raise UserConcurrency(
-            _("%(live)s of %(limit)s labs are running.", live=len(live), limit=LABS_AT_ONCE),
-            layer=_layer("person", LABS_AT_ONCE, len(live)),
+            _("%(live)s of %(limit)s labs are running.", live=live, limit=LABS_AT_ONCE),
+            layer=_layer("person", LABS_AT_ONCE, live),
             remedies=(Remedy("my-labs", _("Look at your labs and stop one"), "/labs"),),
         )
 

@@ -7,6 +7,7 @@ a transaction; `labs.jobs` does the talking in between.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -103,7 +104,8 @@ def request(
     person_id = require_person(actor)
     admission.lock_until_commit("person", person_id)
     digest = _digest(key, template_id, flavor_id, minutes, budget_id)
-    before = _asked_before(person_id, template_id, key, digest)
+    live = queries.live_sessions_of(person_id, template_id)
+    before = _asked_before(person_id, live, key, digest)
     if before is not None:
         return before
     case = admission.Case.of(
@@ -117,7 +119,7 @@ def request(
         flavor_id=flavor_id,
         center_id=case.center.id,
         budget_id=budget_id,
-        slot=_free_slot(person_id, case.template),
+        slot=_free_slot(live, case.template),
         request_key=key,
         request_sha256=digest,
         lease_minutes=minutes,
@@ -371,20 +373,21 @@ def _digest(key: str | None, *asked: object) -> str | None:
     return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()
 
 
-def _asked_before(person_id: UUID, template_id: UUID, key: str | None, digest: str | None) -> LabSession | None:
+def _asked_before(
+    person_id: UUID, live: Sequence[LabSession], key: str | None, digest: str | None
+) -> LabSession | None:
     """What this key was given before; or the lab that is there, where a person may have one of this template."""
     if key is not None and (session := queries.session_of_key(person_id, key)) is not None:
         if session.request_sha256 != digest:
             raise IdempotencyConflict(key=key, session_id=str(session.id))
         return session
-    live = queries.live_session(person_id, template_id)
-    if live is not None and (key is None or live.template.sessions_each == 1):
-        return live
+    if live and (key is None or live[0].template.sessions_each == 1):
+        return live[0]
     return None
 
 
-def _free_slot(person_id: UUID, template: LabTemplate) -> int:
-    taken = queries.slots_taken(person_id, template.id)
+def _free_slot(live: Sequence[LabSession], template: LabTemplate) -> int:
+    taken = {session.slot for session in live}
     free = next((slot for slot in range(template.sessions_each) if slot not in taken), None)
     if free is None:
         raise UserConcurrency(

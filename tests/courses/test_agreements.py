@@ -33,9 +33,11 @@ def test_no_new_run_no_new_seat_and_no_new_lab(school):
     enrollment.enroll(as_actor(student), run.id, student.id)
     unit = lab_of(run)
     end_agreement(school.partner)
+    actor = as_actor(student)
+    subject = launch.Subject.of(actor, run.id, unit.id)
 
     with pytest.raises(AgreementEnded) as refusal:
-        launch.launch(as_actor(student), run.id, unit.id, flavor_id=school.flavor.id, minutes=30)
+        launch.launch(actor, subject, flavor_id=school.flavor.id, minutes=30)
     assert refusal.value.members["reason"] == "AGREEMENT_ENDED"
     assert refusal.value.members["partner"] == school.partner.slug
     assert {remedy.code for remedy in refusal.value.remedies} == {"look-at-partner", "renew-agreement"}
