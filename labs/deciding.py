@@ -22,7 +22,7 @@ from app.db import db, transaction
 from app.locale import in_every_language
 from labs import queries
 from labs.errors import LaunchRefused
-from labs.models import Budget, Decision, Flavor, LabSession, Outcome, SessionState
+from labs.models import Budget, Decision, Flavor, LabSession, MemberCap, Outcome, SessionState
 from labs.services import line
 
 ONCE = ("launch", "accept")  # asked again and answered with what is there already, this is no new decision
@@ -38,6 +38,7 @@ class Question:
     inputs: dict[str, Any] = field(default_factory=dict)
     flavor: Flavor | None = None
     budget: Budget | None = None
+    cap: MemberCap | None = None
     session: LabSession | None = None
 
     def answer(self, session: LabSession) -> LabSession:
@@ -106,10 +107,14 @@ def _prepare(actor: Actor, question: Question, wanted: dict[str, object]) -> Non
             "flavor_id": session.flavor_id,
             "budget_id": session.budget_id,
         }
-    question.flavor = db.session.get(Flavor, about["flavor_id"]) if about["flavor_id"] else None
-    question.budget = db.session.get(Budget, about["budget_id"]) if about["budget_id"] else None
+    flavor_id, budget_id = about["flavor_id"], about["budget_id"]
+    if flavor_id is not None:
+        question.flavor = db.session.get(Flavor, flavor_id)
+    if budget_id is not None:
+        question.budget = db.session.get(Budget, budget_id, populate_existing=True)
+        question.cap = db.session.get(MemberCap, (budget_id, question.person_id), populate_existing=True)
     question.inputs = {name: _plain(value) for name, value in wanted.items()}
-    question.inputs["numbers"] = queries.numbers(question.person_id, about["flavor_id"], about["budget_id"])
+    question.inputs["numbers"] = queries.numbers(question.person_id, question.flavor, question.budget, question.cap)
 
 
 def _write_answer(question: Question) -> None:

@@ -4,6 +4,7 @@ import base64
 import hmac
 import logging
 import re
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -33,11 +34,15 @@ blp = Blueprint("labs_internal", __name__, url_prefix="/internal")
 @internal
 def admission() -> ResponseReturnValue:
     """Tell a hub whether, and how large, it may start a server. Anything but an order means no."""
+    began = time.perf_counter()
     center, user, server = _asked()
     with transaction():
         answer = orders.redeem(center, user, server)
+    took = round((time.perf_counter() - began) * 1000)
     if isinstance(answer, NoOrder):
+        log.info("start not admitted", extra={"server": server, "code": answer.code, "milliseconds": took})
         return {"allow": False, "code": answer.code, "reason": answer.reason}
+    log.info("start admitted", extra={"session": answer.session_id, "milliseconds": took})
     return {"allow": True, "spec": _spec(answer)}
 
 

@@ -103,11 +103,11 @@ def wait_until_ready(campus: Campus) -> Campus:
     return campus
 
 
-def until(holds: Callable[[], bool], within: float = 30.0) -> None:
+def until(holds: Callable[[], bool], within: float = 30.0, every: float = 0.05) -> None:
     deadline = time.monotonic() + within
     while not holds():
         assert time.monotonic() < deadline, f"not within {within:.0f} seconds"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:

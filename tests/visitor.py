@@ -33,9 +33,14 @@ class Student:
         return run[1], next(unit["id"] for unit in units if unit["kind"] == "lab")
 
     def launch(self, run: str, unit: str, minutes: int = 30) -> dict[str, Any]:
+        return self.launch_with(run, unit, self.asked(run, unit, minutes))
+
+    def asked(self, run: str, unit: str, minutes: int = 30) -> dict[str, Any]:
+        """What the launch panel offers first, as the body of a launch."""
         panel = self.http.get(f"/api/v1/runs/{run}/units/{unit}/launch-panel").json()
-        flavor = panel["offers"][0]["flavor"]["id"]
-        asked = {"flavor_id": flavor, "minutes": minutes}
+        return {"flavor_id": panel["offers"][0]["flavor"]["id"], "minutes": minutes}
+
+    def launch_with(self, run: str, unit: str, asked: dict[str, Any]) -> dict[str, Any]:
         answer = self.http.post(f"/api/v1/runs/{run}/units/{unit}/sessions", json=asked)
         assert answer.status_code == 202, answer.text
         session: dict[str, Any] = answer.json()

@@ -1,6 +1,7 @@
 """Order from the hubs what people asked for."""
 
 import logging
+import time
 from datetime import timedelta
 
 from app.db import transaction
@@ -27,6 +28,7 @@ def _claim() -> Ticket | None:
 
 
 def _start(ticket: Ticket) -> int:
+    began = time.perf_counter()
     try:
         hub = hub_of(ticket.center)
         hub.start(ticket.user, ticket.server, {"session": ticket.session_id.hex}, ticket.title)
@@ -42,6 +44,8 @@ def _start(ticket: Ticket) -> int:
                 centers.lost(ticket.center_id)
             sessions.try_again(ticket.session_id, error.message, _pause(error))
         return 0
+    took = round((time.perf_counter() - began) * 1000)
+    log.info("ordered from the hub", extra={"session": ticket.session_id, "milliseconds": took})
     watching.watch(hub, ticket)
     return 1
 

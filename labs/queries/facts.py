@@ -4,13 +4,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from app import clock
 from app.db import db
-from labs.models import Budget, Flavor, HomeUsage, LabSession, MemberCap, Tranche
+from labs.models import LIVE_STATES, Budget, Flavor, HomeUsage, LabSession, MemberCap, Tranche
 from labs.queries.places import load
-from labs.queries.sessions import count_live
 
 MINUTE = timedelta(minutes=1)
 
@@ -26,30 +25,29 @@ def starts_since(person_id: UUID, since: datetime) -> list[datetime]:
     )
 
 
-def numbers(person_id: UUID, flavor_id: UUID | None, budget_id: UUID | None) -> dict[str, Any]:
-    """As plain data, to be kept with the decision. What does not exist is left out."""
+def numbers(person_id: UUID, flavor: Flavor | None, budget: Budget | None, cap: MemberCap | None) -> dict[str, Any]:
+    """As plain data, to be kept with the decision: of the budget and the cap as they were just read. What does not
+    exist is left out."""
     known: dict[str, Any] = {"person": _person(person_id)}
-    budget = db.session.get(Budget, budget_id) if budget_id else None
     if budget is not None:
-        known |= _budget(budget, person_id)
-    flavor = db.session.get(Flavor, flavor_id) if flavor_id else None
+        known |= _budget(budget, cap)
     if flavor is not None:
         known |= _center(flavor, person_id)
     return known
 
 
 def _person(person_id: UUID) -> dict[str, Any]:
-    return {
-        "labs": count_live(person_id),
-        "labs_in_the_last_minute": len(starts_since(person_id, clock.now() - MINUTE)),
-    }
+    lately = LabSession.created_at > clock.now() - MINUTE
+    live, started = db.session.execute(
+        select(func.count().filter(LabSession.state.in_(LIVE_STATES)), func.count().filter(lately)).where(
+            LabSession.person_id == person_id, or_(LabSession.state.in_(LIVE_STATES), lately)
+        )
+    ).one()
+    return {"labs": live, "labs_in_the_last_minute": started}
 
 
-def _budget(budget: Budget, person_id: UUID) -> dict[str, Any]:
-    now = clock.now()
-    cap = db.session.get(MemberCap, (budget.id, person_id), populate_existing=True)
-    db.session.refresh(budget.purse)
-    purse = budget.purse
+def _budget(budget: Budget, cap: MemberCap | None) -> dict[str, Any]:
+    now, purse = clock.now(), budget.purse
     tranches = db.session.execute(
         select(Tranche.valid_until, func.sum(Tranche.remaining))
         .where(

@@ -55,12 +55,11 @@ def live_sessions_of(person_id: UUID, template_id: UUID | None = None) -> list[L
     return list(db.session.scalars(statement))
 
 
-def count_live(person_id: UUID, *, with_rescue: bool = True) -> int:
-    """How many labs this person has at once; without those that only open their files, if so asked."""
-    counted = select(func.count()).select_from(LabSession)
-    if not with_rescue:
-        counted = counted.join(Flavor, Flavor.id == LabSession.flavor_id).where(Flavor.is_rescue.is_(False))
-    return db.session.scalar(counted.where(LabSession.person_id == person_id, LabSession.state.in_(LIVE_STATES))) or 0
+def count_live(person_id: UUID) -> int:
+    """How many labs this person has at once, without those that only open their files."""
+    counted = select(func.count()).select_from(LabSession).join(Flavor, Flavor.id == LabSession.flavor_id)
+    mine = (LabSession.person_id == person_id, LabSession.state.in_(LIVE_STATES), Flavor.is_rescue.is_(False))
+    return db.session.scalar(counted.where(*mine)) or 0
 
 
 def sessions_of_person(person_id: UUID) -> Select[LabSession]:

@@ -290,7 +290,7 @@ def _home_has_room(case: Case) -> None:
 def _has_not_too_many_labs(case: Case) -> None:
     if case.is_in_line:
         return
-    live = queries.count_live(case.person_id, with_rescue=False)
+    live = queries.count_live(case.person_id)
     if not case.is_rescue and live >= LABS_AT_ONCE:
         raise UserConcurrency(
             _("%(live)s of %(limit)s labs are running.", live=live, limit=LABS_AT_ONCE),

@@ -11,7 +11,6 @@ from app.db import db
 from labs import queries
 from labs.models import HoldState, LabFile, LabSession, SessionState
 from labs.queries import homes
-from labs.services import sessions
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,9 @@ class NoOrder:
 
 def redeem(center_slug: str, hub_name: str, server_name: str) -> Order | NoOrder:
     """Hand out the order for this server, once for each attempt; say why not otherwise."""
-    found = _find(server_name)
-    if found is None or found.center.slug != center_slug or found.person.hub_name != hub_name:
+    session = _locked(center_slug, hub_name, server_name)
+    if session is None:
         return NoOrder("not-ordered", "This server was not ordered on the platform.")
-    session = sessions.locked(found.id)
     if session.state is not SessionState.STARTING:
         return NoOrder("not-starting", "This lab is not waiting for its start.")
     if session.hold is None or session.hold.state is not HoldState.OPEN:
@@ -57,10 +55,9 @@ def redeem(center_slug: str, hub_name: str, server_name: str) -> Order | NoOrder
 
 def ended(center_slug: str, hub_name: str, server_name: str) -> LabSession | None:
     """The hub says that a server has stopped: look at it at once. Hearsay until the hub is asked again."""
-    session = _find(server_name)
-    if session is None or session.center.slug != center_slug or session.person.hub_name != hub_name:
+    session = _locked(center_slug, hub_name, server_name)
+    if session is None:
         return None
-    session = sessions.locked(session.id)
     if session.state in (SessionState.RUNNING, SessionState.STOPPING):
         session.last_running_at = clock.now()  # until now it ran
     if session.state is SessionState.RUNNING and not session.missing:
@@ -68,12 +65,16 @@ def ended(center_slug: str, hub_name: str, server_name: str) -> LabSession | Non
     return session
 
 
-def _find(server_name: str) -> LabSession | None:
+def _locked(center_slug: str, hub_name: str, server_name: str) -> LabSession | None:
+    """The session of this server, when it is this center's and this person's; locked until the transaction ends."""
     try:
         session_id = UUID(hex=server_name.removeprefix("lab-"))
     except ValueError:
         return None
-    return db.session.get(LabSession, session_id)
+    session = db.session.get(LabSession, session_id, populate_existing=True, with_for_update={"of": LabSession})
+    if session is None or session.center.slug != center_slug or session.person.hub_name != hub_name:
+        return None
+    return session
 
 
 def _order(session: LabSession) -> Order:
