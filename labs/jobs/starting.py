@@ -4,7 +4,7 @@ import logging
 import time
 from datetime import timedelta
 
-from app.db import transaction
+from app.db import commit_without_waiting, transaction
 from labs.adapters import HubBusy, HubError, HubRefused, HubUnreachable
 from labs.jobs import watching
 from labs.jobs.calls import Ticket, hub_of
@@ -23,6 +23,7 @@ def start_sessions() -> int:
 
 def _claim() -> Ticket | None:
     with transaction():
+        commit_without_waiting()  # the hub starts nothing before its admission is written down, which is after this
         session = sessions.claim_next()
         return None if session is None else Ticket.of(session)
 
