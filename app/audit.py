@@ -17,7 +17,7 @@ from app import clock
 from app.access import Actor
 from app.db import Entity, db
 from app.ids import uuid7
-from app.statements import insert_rows
+from app.statements import Question, insert_rows, insertion
 
 SECRET = ("password", "secret", "token", "sha256", "hash", "code_challenge")
 
@@ -60,7 +60,16 @@ def record(actor: Actor, action: str, row: Row, *, partner_id: UUID | None = Non
 
 def record_all(entries: list[dict[str, Any]]) -> None:
     """Write down many acts at once, each as `entry` makes them."""
-    insert_rows(AuditEntry, [{"id": uuid7(), "created_at": clock.now(), **columns} for columns in entries])
+    insert_rows(AuditEntry, _rows(entries))
+
+
+def recording(entries: list[dict[str, Any]], *, where: str) -> tuple[Question, dict[str, Any]]:
+    """`record_all` to be asked together with what is recorded; acts of which `where` does not hold are left out."""
+    return insertion(AuditEntry, _rows(entries), where=where)
+
+
+def _rows(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"id": uuid7(), "created_at": clock.now(), **columns} for columns in entries]
 
 
 def entry(

@@ -93,6 +93,16 @@ class Question:
         self.text = sa.text(text).compile(dialect=_DIALECT).string
 
 
+def insertion(table: type[Base], rows: list[dict[str, Any]], *, where: str = "true") -> tuple[Question, dict[str, Any]]:
+    """`insert_rows` as a question; `where` is ours, and asks each row whether it is to be inserted."""
+    return _conditional(table, tuple(rows[0]) if rows else ("id",), where), {"rows": orjson.dumps(rows).decode()}
+
+
+@cache
+def _conditional(table: type[Base], columns: tuple[str, ...], where: str) -> Question:
+    return Question(f"{_insertion(table, columns).text} AS row WHERE {where} RETURNING id")
+
+
 def ask(*questions: tuple[Question, dict[str, Any]]) -> list[list[tuple[Any, ...]]]:
     """Let the session's transaction run these in their order, in one round trip (libpq's pipeline); rows of each.
 

@@ -1,6 +1,6 @@
 """The floor: a WSGI application without a framework that calls one database function for each request.
 
-It writes the same rows as the platform's holds (key, cap, purse, tranche, hold, part, entries, usage), each request in
+It writes the same rows as the platform's holds (key, cap, purse, tranche, hold, part, entries, usage, trail), each request in
 a transaction of its own, and asks nobody who they are. psycopg prepares the two calls by itself.
 """
 
@@ -60,6 +60,12 @@ BEGIN
         VALUES (v_tx, 'available', p_budget, t.id, -v_part), (v_tx, 'held', p_budget, t.id, v_part);
     END LOOP;
     IF v_rest > 0 THEN RAISE EXCEPTION 'budget-exhausted'; END IF;
+    INSERT INTO audit_entry (id, created_at, actor_id, actor_name, action, subject, subject_id, partner_id, changes,
+                             address)
+    SELECT uuidv7(), v_now, NULL, 'bench', 'hold.reserve', 'hold', v_hold, partner_id,
+        jsonb_build_object('budget', p_budget, 'person', p_person, 'seconds', p_seconds, 'amount_micro', v_amount,
+                           'purpose', p_purpose), '127.0.0.1'
+    FROM budget WHERE id = p_budget;
     RETURN v_hold;
 END $$;
 
@@ -95,6 +101,11 @@ BEGIN
     UPDATE hold SET state = 'settled', closed_at = v_now, posted_seconds = p_seconds, posted_micro = v_cost,
                     started_at = coalesce(started_at, created_at)
     WHERE id = p_hold;
+    INSERT INTO audit_entry (id, created_at, actor_id, actor_name, action, subject, subject_id, partner_id, changes,
+                             address)
+    SELECT uuidv7(), v_now, NULL, 'bench', 'hold.settle', 'hold', p_hold, partner_id,
+        jsonb_build_object('seconds', p_seconds, 'charged_micro', v_cost), '127.0.0.1'
+    FROM budget WHERE id = h.budget_id;
     RETURN v_cost;
 END $$;
 """

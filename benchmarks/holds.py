@@ -248,7 +248,7 @@ def _sent(port: int, wanted: Sent) -> Got:
 
 def _counts(world: World) -> dict[str, int]:
     with psycopg.connect(plain(world.url), autocommit=True) as connection:
-        tables = ("ledger_transaction", "hold", "hold_part", "ledger_entry")
+        tables = ("ledger_transaction", "hold", "hold_part", "ledger_entry", "usage_day", "audit_entry")
         return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0] for name in tables}
 
 

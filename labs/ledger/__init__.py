@@ -1,10 +1,10 @@
 """The ledger of credits, and the only code that writes it.
 
 Double entry: the entries of a command sum to zero, and are only ever added. `promise` decides on balances without a
-database; `journal` locks and writes; `holds` and `credits` are the commands; `rates` says what compute costs;
-`auditing` recomputes every balance from the entries. Amounts are micro-credits, prices micro-credits an hour, time is
-whole seconds. Every command carries a key: the same key with the same body gives the same answer again, with another
-body it is a conflict.
+database; `journal` locks and writes; `holds` and `credits` are the commands, `together` those of many at once; `rates`
+says what compute costs; `auditing` recomputes every balance from the entries. Amounts are micro-credits, prices
+micro-credits an hour, time is whole seconds. Every command carries a key: the same key with the same body gives the
+same answer again, with another body it is a conflict.
 """
 
 from labs.ledger.auditing import Difference, audit
@@ -23,12 +23,15 @@ from labs.ledger.holds import (
     settle_many,
     void,
 )
-from labs.ledger.journal import lock_books
+from labs.ledger.journal import Booking, lock_books
 from labs.ledger.rates import Tariff, price, tariff
+from labs.ledger.together import Done, settle_and_reserve
 
 __all__ = [
     "Ask",
+    "Booking",
     "Difference",
+    "Done",
     "Tariff",
     "Used",
     "audit",
@@ -48,6 +51,7 @@ __all__ = [
     "reserve",
     "reserve_many",
     "settle",
+    "settle_and_reserve",
     "settle_many",
     "tariff",
     "transfer",

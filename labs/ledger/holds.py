@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -98,30 +98,11 @@ def reserve_many(asks: Sequence[Ask], made: set[UUID] | None = None) -> list[Hol
     members, keys = {(ask.budget_id, ask.person_id) for ask in asks}, [ask.key for ask in asks]
     prices = rates.question({ask.flavor_id for ask in asks}, now)
     book, earlier, (found,) = journal.open_book(members, {ask.budget_id for ask in asks}, keys, now, prices)
-    offers = rates.offers_in(found)
-    answers: list[Hold | LaunchRefused | None] = [None] * len(asks)
-    bookings: dict[str, Booking] = {}
-    for number, ask in enumerate(asks):
-        if ask.key in earlier or ask.key in bookings:
-            continue
-        outcome = _promise(book, ask, offers[ask.flavor_id], now)
-        if isinstance(outcome, LaunchRefused):
-            answers[number] = outcome
-        else:
-            bookings[ask.key] = outcome
-    if bookings:
-        booked = journal.book_new(list(bookings.values()))
-        new = {key: booking.hold for key, booking in bookings.items() if booking.id in booked}
-        if len(new) < len(bookings):  # a key was used for another budget at the same moment
-            earlier |= journal.open_books([key for key in bookings if key not in new])
-        for key, hold in new.items():
-            assert hold is not None
-            if made is not None:
-                made.add(hold.id)
-            earlier[key] = Earlier(bookings[key].body, hold.id)
-            make_transient_to_detached(hold)
-            db.session.add(hold)
-    return [_answered(ask, answer, earlier) for ask, answer in zip(asks, answers, strict=True)]
+    refused, bookings = promises(book, asks, earlier, rates.offers_in(found), now)
+    new = written(bookings, journal.book_new(bookings) if bookings else set(), earlier)
+    if made is not None:
+        made.update(hold.id for hold in new)
+    return [answered(ask, refused, earlier) for ask in asks]
 
 
 def extend(hold_id: UUID, seconds: int, key: str) -> Hold:
@@ -221,6 +202,38 @@ def expire_holds(limit: int = 200) -> int:
 # --- inside ---------------------------------------------------------------------------------------------------------
 
 
+def promises(
+    book: Book, asks: Sequence[Ask], earlier: dict[str, Earlier], offers: dict[UUID, rates.Offer], now: datetime
+) -> tuple[dict[int, LaunchRefused], list[Booking]]:
+    """Decide in the order of arrival: who is refused, by the `id()` of the ask, and what is to be booked."""
+    refused: dict[int, LaunchRefused] = {}
+    bookings: dict[str, Booking] = {}
+    for ask in asks:
+        if ask.key in earlier or ask.key in bookings:
+            continue
+        outcome = _promise(book, ask, offers[ask.flavor_id], now)
+        if isinstance(outcome, LaunchRefused):
+            refused[id(ask)] = outcome
+        else:
+            bookings[ask.key] = outcome
+    return refused, list(bookings.values())
+
+
+def written(bookings: Sequence[Booking], booked: set[UUID], earlier: dict[str, Earlier]) -> list[Hold]:
+    """The holds that were made; `earlier` learns what stands under each key now."""
+    lost = [booking.key for booking in bookings if booking.id not in booked]
+    if lost:  # a key was used for another budget at the same moment
+        earlier |= journal.open_books(lost)
+    new = []
+    for booking in bookings:
+        if booking.id in booked and booking.hold is not None:
+            earlier[booking.key] = Earlier(booking.body, booking.hold.id)
+            make_transient_to_detached(booking.hold)
+            db.session.add(booking.hold)
+            new.append(booking.hold)
+    return new
+
+
 def _promise(book: Book, ask: Ask, offer: rates.Offer, now: datetime) -> Booking | LaunchRefused:
     want = Want(ask.budget_id, ask.person_id, offer.tariff, now, ask.seconds, is_free=offer.is_rescue)
     outcome = decide(book, want)
@@ -253,9 +266,9 @@ def _promise(book: Book, ask: Ask, offer: rates.Offer, now: datetime) -> Booking
     return booking
 
 
-def _answered(ask: Ask, answer: Hold | LaunchRefused | None, earlier: dict[str, Earlier]) -> Hold | LaunchRefused:
-    if answer is not None:
-        return answer
+def answered(ask: Ask, refused: dict[int, LaunchRefused], earlier: dict[str, Earlier]) -> Hold | LaunchRefused:
+    if id(ask) in refused:
+        return refused[id(ask)]
     before = earlier[ask.key]
     if before.body != ask.body or before.hold_id is None:
         return IdempotencyConflict(key=ask.key)
@@ -266,6 +279,17 @@ def _use(items: Iterable[tuple[UUID, int] | Used], command: Command, changed: se
     db.session.flush()
     asked = [Used(*item) for item in items]
     holds = journal.lock_holds(item.hold_id for item in asked)
+    todo = latest(holds, asked, command)
+    if todo:
+        used = [holds[hold_id] for hold_id in todo]
+        journal.book_changes(uses(used, todo, command, _lock_parts(used), clock.now()))
+        if changed is not None:
+            changed.update(todo)
+    return [holds[item.hold_id] for item in asked]
+
+
+def latest(holds: dict[UUID, Hold], asked: Iterable[Used], command: Command) -> dict[UUID, Used]:
+    """What is to be booked of what was sent, by its hold: the most seconds, where it is open and they are news."""
     todo: dict[UUID, Used] = {}
     for item in asked:
         hold, known = holds[item.hold_id], todo.get(item.hold_id)
@@ -273,15 +297,13 @@ def _use(items: Iterable[tuple[UUID, int] | Used], command: Command, changed: se
             continue
         if known is None or item.seconds > known.seconds:
             todo[item.hold_id] = item
-    if todo:
-        _book_use([holds[hold_id] for hold_id in todo], todo, command)
-        if changed is not None:
-            changed.update(todo)
-    return [holds[item.hold_id] for item in asked]
+    return todo
 
 
-def _book_use(holds: Sequence[Hold], used: dict[UUID, Used], command: Command) -> None:
-    now, parts = clock.now(), _lock_parts(holds)
+def uses(
+    holds: Sequence[Hold], used: dict[UUID, Used], command: Command, parts: dict[UUID, list[Part]], now: datetime
+) -> list[Booking]:
+    """Let locked holds say what was used of them, and close them if it is the last; what is to be booked for that."""
     bookings = []
     for hold in holds:
         item = used[hold.id]
@@ -297,7 +319,7 @@ def _book_use(holds: Sequence[Hold], used: dict[UUID, Used], command: Command) -
             release(booking, hold, parts[hold.id], now)
             _change(hold, state=HoldState.SETTLED, closed_at=now)
         bookings.append(booking)
-    journal.book_changes(bookings)
+    return bookings
 
 
 def charge(booking: Booking, hold: Hold, parts: Sequence[Part], seconds: int) -> None:
@@ -347,7 +369,16 @@ _PARTS = Question(
 def _lock_parts(holds: Sequence[Hold]) -> dict[UUID, list[Part]]:
     """Lock caps and purses of these holds, and the books; say on which tranches they lie, the first to expire first."""
     members, budgets = {(hold.budget_id, hold.person_id) for hold in holds}, {hold.budget_id for hold in holds}
-    (found,) = journal.lock_balances(members, budgets, (_PARTS, {"holds": [hold.id for hold in holds]}))
+    (found,) = journal.lock_balances(members, budgets, parts_question(holds))
+    return parts_in(found, holds)
+
+
+def parts_question(holds: Sequence[Hold]) -> tuple[Question, dict[str, Any]]:
+    """What to ask for `parts_in`, when caps and purses are locked."""
+    return _PARTS, {"holds": [hold.id for hold in holds]}
+
+
+def parts_in(found: Iterable[tuple[Any, ...]], holds: Sequence[Hold]) -> dict[UUID, list[Part]]:
     parts: dict[UUID, list[Part]] = {hold.id: [] for hold in holds}
     for hold_id, tranche_id, amount, used, valid_until in found:
         parts[hold_id].append(Part(tranche_id, amount, used, valid_until))

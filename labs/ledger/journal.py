@@ -108,7 +108,7 @@ _PURSES = Question(
 _TRANCHES = Question(
     """
     SELECT budget_id, id, remaining, valid_from, valid_until FROM tranche
-    WHERE budget_id = ANY(CAST(:budgets AS uuid[])) AND remaining > 0 AND valid_until > CAST(:now AS timestamptz)
+    WHERE budget_id = ANY(CAST(:budgets AS uuid[])) AND valid_until > CAST(:now AS timestamptz)
     """
 )
 _EARLIER = Question(
@@ -131,7 +131,7 @@ def lock_purses(budget_ids: Iterable[UUID]) -> dict[UUID, Balance]:
 
 
 def tranches(budget_ids: Iterable[UUID], now: datetime) -> dict[UUID, list[Credits]]:
-    """What is left of the tranches of budgets whose purses are locked, and not over yet."""
+    """What is left of the tranches of budgets whose purses are locked, and not over yet; empty ones are among them."""
     asked = sorted(set(budget_ids))
     (found,) = ask(_tranches(asked, now))
     return _tranches_in(found, asked)
@@ -304,7 +304,8 @@ _MOVING = (
 )
 _MADE = f""", made AS (
     INSERT INTO hold ({", ".join(_PINNED + _MOVING)})
-    SELECT {", ".join(f"h.{name}" for name in _PINNED + _MOVING)} FROM {_HOLDS} JOIN commands c ON c.hold_id = h.id
+    SELECT {", ".join(f"h.{name}" for name in _PINNED + _MOVING)} FROM {_HOLDS}
+    JOIN commands c ON c.hold_id = h.id AND c.command = 'reserve'
 )"""  # noqa: S608 - only our own column names
 _CHANGED = f""", changed AS (
     UPDATE hold SET {", ".join(f"{name} = h.{name}" for name in _MOVING)} FROM {_HOLDS} WHERE hold.id = h.id
@@ -313,6 +314,7 @@ _ANSWER = " SELECT id FROM booked"
 _BOOK_ONLY = Question(_BOOK + _ANSWER)
 _BOOK_NEW = Question(_BOOK + _MADE + _ANSWER)
 _BOOK_CHANGES = Question(_BOOK + _CHANGED + _ANSWER)
+_BOOK_ALL = Question(_BOOK + _MADE + _CHANGED + _ANSWER)
 
 
 def book(*bookings: Booking) -> None:
@@ -333,7 +335,14 @@ def book_changes(bookings: Sequence[Booking]) -> None:
     _all_booked(bookings, _execute(_BOOK_CHANGES, bookings))
 
 
-def _execute(statement: Question, bookings: Sequence[Booking]) -> set[UUID]:
+def book_all(changes: Sequence[Booking], new: Sequence[Booking], *more: tuple[Question, dict[str, Any]]) -> set[UUID]:
+    """`book_changes` and `book_new` with one statement; what comes with it runs after it, in the same round trip."""
+    booked = _execute(_BOOK_ALL, [*changes, *new], *more)
+    _all_booked(changes, booked)
+    return booked
+
+
+def _execute(statement: Question, bookings: Sequence[Booking], *more: tuple[Question, dict[str, Any]]) -> set[UUID]:
     for booking in bookings:
         if sum(line.amount for line in booking.lines):
             raise AssertionError(f"unbalanced {booking.command}: {booking.lines}")
@@ -344,7 +353,7 @@ def _execute(statement: Question, bookings: Sequence[Booking]) -> set[UUID]:
     if statement is not _BOOK_ONLY:
         rows["holds"] = [_hold(booking.hold) for booking in bookings if booking.hold is not None]
     values = {name: orjson.dumps(items).decode() for name, items in rows.items()}
-    (booked,) = ask((statement, values | {"now": clock.now(), "zone": DEFAULT_ZONE}))
+    booked, *_rest = ask((statement, values | {"now": clock.now(), "zone": DEFAULT_ZONE}), *more)
     return {row[0] for row in booked}
 
 
@@ -363,6 +372,23 @@ def _line(booking_id: UUID, line: Line) -> dict[str, Any]:
 
 def _hold(hold: Hold) -> dict[str, Any]:
     return {name: getattr(hold, name) for name in _PINNED + _MOVING}
+
+
+def enter(book: Book, booking: Booking) -> None:
+    """Let the balances in hand follow what was decided on a hold, as they will when it is written."""
+    assert booking.hold is not None
+    cap = book.caps[booking.hold.budget_id, booking.hold.person_id]
+    for line in booking.lines:
+        if line.budget_id is None:
+            continue
+        purse, name = book.purses[line.budget_id], str(line.account)
+        sign = -1 if line.account is Account.OVERRUN else 1
+        setattr(purse, name, getattr(purse, name) + sign * line.amount)
+        if line.account in (Account.HELD, Account.USED):
+            setattr(cap, name, getattr(cap, name) + line.amount)
+        if line.account is Account.AVAILABLE:
+            for tranche in book.tranches[line.budget_id]:
+                tranche.remaining += line.amount if tranche.id == line.tranche_id else 0
 
 
 def _all_booked(bookings: Sequence[Booking], booked: set[UUID]) -> None:

@@ -60,6 +60,7 @@ from labs.queries.holds import (
     known_keys,
     partner_of_budget,
     place_of_hold,
+    remember_place,
     terms_of,
     visible_place,
 )
@@ -212,6 +213,7 @@ __all__ = [
     "place_of_hold",
     "rates_of",
     "refusal_reasons",
+    "remember_place",
     "request",
     "requests_by",
     "requests_of_budget",

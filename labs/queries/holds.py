@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
 from operator import attrgetter
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Select, Uuid, any_, bindparam, or_, select, true
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, or_, select, true
 
 from accounts.queries import takes_part_now
 from app import clock
@@ -77,6 +76,10 @@ class HoldTerms:
     center_agreed: bool
 
 
+PLACES = 100_000  # kept in this process at the most
+_PLACES: dict[UUID, HoldPlace] = {}
+
+
 def hold(actor: Actor, hold_id: UUID) -> HoldFacts:
     """The hold, for those who may see it; for others there is no such thing."""
     visible_place(actor, hold_id)
@@ -84,9 +87,8 @@ def hold(actor: Actor, hold_id: UUID) -> HoldFacts:
 
 
 def terms_of(budget_ids: set[UUID], flavor_ids: set[UUID]) -> dict[tuple[UUID, UUID], HoldTerms]:
-    """By budget and flavor; what does not exist is not among them."""
-    asked = {"budget_ids": list(budget_ids), "flavor_ids": list(flavor_ids), "now": clock.now()}
-    found = db.session.execute(_terms(), asked)
+    """By budget and flavor, as they were committed; what does not exist is not among them."""
+    found = _terms()(budget_ids=list(budget_ids), flavor_ids=list(flavor_ids), now=clock.now())
     return {(budget_id, flavor_id): HoldTerms(*rest) for budget_id, flavor_id, *rest in found}
 
 
@@ -102,13 +104,22 @@ def visible_place(actor: Actor, hold_id: UUID) -> HoldPlace:
     return place
 
 
-@lru_cache(maxsize=100_000)
 def place_of_hold(hold_id: UUID) -> HoldPlace:
     """Kept in this process, because each of many requests about a hold asks, and the answer stays."""
-    found = _place()(hold_id=hold_id)
-    if not found:
-        raise NotFound
-    return HoldPlace(*found[0])
+    place = _PLACES.get(hold_id)
+    if place is None:
+        found = _place()(hold_id=hold_id)
+        if not found:
+            raise NotFound
+        remember_place(hold_id, place := HoldPlace(*found[0]))
+    return place
+
+
+def remember_place(hold_id: UUID, place: HoldPlace) -> None:
+    """Of a hold whose transaction has committed."""
+    if len(_PLACES) >= PLACES:
+        _PLACES.clear()
+    _PLACES[hold_id] = place
 
 
 @lru_cache(maxsize=10_000)
@@ -150,8 +161,8 @@ def _partner() -> Read:
 
 
 @cache
-def _terms() -> Select[*tuple[Any, ...]]:
-    return (
+def _terms() -> Read:
+    return Read(
         select(
             *(Budget.id, Flavor.id, Budget.is_closed, Budget.starts_at, Budget.ends_at, Budget.partner_id),
             *(Flavor.is_active, Flavor.longest_minutes, Center.slug, Center.state, Center.partner_id),

@@ -4,9 +4,10 @@ Reserving and settling are done in groups, because a class that starts its jobs 
 commit by themselves (labs/grouping.py). The rest happens in the transaction of the caller, as everywhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from app import audit, clock
 from app.access import Actor
 from app.db import db
 from app.errors import DomainError, Forbidden, Invalid
+from app.statements import Question
 from labs import ledger, policy, queries
 from labs.errors import (
     AgreementEnded,
@@ -29,7 +31,8 @@ from labs.errors import (
     LaunchRefused,
 )
 from labs.grouping import Groups
-from labs.models import CenterState, Hold, HoldState
+from labs.ledger import Booking
+from labs.models import CenterState, Command, Hold, HoldState
 from labs.queries import HoldFacts, HoldPlace, HoldTerms
 from labs.services import admission
 
@@ -105,14 +108,20 @@ def reserve(
         purpose=purpose,
         terms=f"expires in {expires_in}",
     )
-    return _RESERVING.submit(budget_id, _Wish(source, partner_id, ask))
+    answer = _GROUPS.submit(budget_id, _Wish(source, partner_id, ask))
+    assert isinstance(answer, Reserved)
+    hold = answer.hold
+    queries.remember_place(hold.id, HoldPlace(budget_id, partner_id, hold.created_at, hold.purpose is not None))
+    return answer
 
 
 def settle(actor: Actor, hold_id: UUID, seconds: int, *, started_at: datetime | None, address: str | None) -> HoldFacts:
     """Charge what was used, give the rest back, close the hold. Commits by itself. Settling twice is settling once."""
     place = _writable(actor, hold_id)
     end = _End(Source(actor, address), place.partner_id, hold_id, seconds, _start(place, started_at))
-    return _SETTLING.submit(place.budget_id, end)
+    answer = _GROUPS.submit(place.budget_id, end)
+    assert isinstance(answer, HoldFacts)
+    return answer
 
 
 def extend(actor: Actor, hold_id: UUID, seconds: int, *, key: str) -> Reserved:
@@ -148,45 +157,47 @@ def void(actor: Actor, hold_id: UUID) -> HoldFacts:
 # --- in groups ----------------------------------------------------------------------------------------------------
 
 
-def _reserve_all(wishes: list[_Wish]) -> list[Reserved | DomainError]:
-    """Reserve for all of them in one transaction, in their order; who is refused is refused alone."""
-    answers: dict[int, Reserved | DomainError] = _obstacles(wishes)
-    asked = [(number, wish) for number, wish in enumerate(wishes) if number not in answers]
-    made: set[UUID] = set()
-    entries = []
-    outcomes = ledger.reserve_many([wish.ask for _number, wish in asked], made)
-    for (number, wish), outcome in zip(asked, outcomes, strict=True):
-        if isinstance(outcome, DomainError):
-            answers[number] = outcome
+def _do_all(items: list[_Wish | _End]) -> list[Reserved | HoldFacts | DomainError]:
+    """Settle and reserve for all of them in one transaction, in their order; who is refused is refused alone."""
+    wishes = [item for item in items if isinstance(item, _Wish)]
+    ends = [item for item in items if isinstance(item, _End)]
+    obstacles = _obstacles(wishes)
+    asked = [wish for number, wish in enumerate(wishes) if number not in obstacles]
+    done = ledger.settle_and_reserve(
+        [ledger.Used(end.hold_id, end.seconds, end.started_at) for end in ends],
+        [wish.ask for wish in asked],
+        partial(_trail, ends, asked),
+    )
+    reserved, settled = iter(_reserved(done)), iter(_settled(ends, done))
+    answers: dict[int, Reserved | DomainError] = obstacles | {
+        number: next(reserved) for number in range(len(wishes)) if number not in obstacles
+    }
+    wished = iter(answers[number] for number in range(len(wishes)))
+    return [next(wished) if isinstance(item, _Wish) else next(settled) for item in items]
+
+
+_GROUPS: Groups[_Wish | _End, Reserved | HoldFacts] = Groups(_do_all)
+
+
+def _reserved(done: ledger.Done) -> Iterator[Reserved | DomainError]:
+    new = set(done.made)
+    for answer in done.reserved:
+        if isinstance(answer, DomainError):
+            yield answer
             continue
-        is_new = outcome.id in made
-        made.discard(outcome.id)  # the same key twice in a batch
-        answers[number] = Reserved(HoldFacts.of(outcome), not is_new)
-        if is_new:
-            entries.append(_reserved(wish, outcome))
-    audit.record_all(entries)
-    return [answers[number] for number in range(len(wishes))]
+        yield Reserved(HoldFacts.of(answer), answer.id not in new)
+        new.discard(answer.id)  # the same key twice in a batch
 
 
-def _settle_all(ends: list[_End]) -> list[HoldFacts | DomainError]:
-    """Settle all of them in one transaction, in their order. A closed hold stays as it is."""
-    closed: set[UUID] = set()
-    holds = ledger.settle_many([ledger.Used(end.hold_id, end.seconds, end.started_at) for end in ends], closed)
-    answers: list[HoldFacts | DomainError] = []
-    entries = []
-    for end, hold in zip(ends, holds, strict=True):
+def _settled(ends: list[_End], done: ledger.Done) -> Iterator[HoldFacts | DomainError]:
+    """A closed hold stays as it is."""
+    for end, hold in zip(ends, done.settled, strict=True):
         facts = HoldFacts.of(hold)
-        is_done = facts.state is HoldState.SETTLED and end.seconds <= facts.posted_seconds
-        answers.append(facts if is_done else _closed(facts))
-        if is_done and end.hold_id in closed:
-            closed.discard(end.hold_id)
-            entries.append(_settled(end, facts))
-    audit.record_all(entries)
-    return answers
+        yield facts if _is_settled(facts, end) else _closed(facts)
 
 
-_RESERVING: Groups[_Wish, Reserved] = Groups(_reserve_all)
-_SETTLING: Groups[_End, HoldFacts] = Groups(_settle_all)
+def _is_settled(hold: HoldFacts, end: _End) -> bool:
+    return hold.state is HoldState.SETTLED and end.seconds <= hold.posted_seconds
 
 
 def _obstacles(wishes: list[_Wish]) -> dict[int, Reserved | DomainError]:
@@ -259,15 +270,26 @@ def _closed(hold: HoldFacts) -> HoldClosed:
     return HoldClosed(state=hold.state, posted_seconds=hold.posted_seconds, closed_at=hold.closed_at)
 
 
-def _reserved(wish: _Wish, hold: Hold) -> dict[str, Any]:
+def _trail(ends: list[_End], wishes: list[_Wish], bookings: Sequence[Booking]) -> tuple[Question, dict[str, Any]]:
+    """What is written down of a batch. A hold that is not made after all leaves no trace."""
+    end_of = {end.hold_id: end for end in reversed(ends)}
+    wish_of = {wish.ask.key: wish for wish in reversed(wishes)}
+    entries = []
+    for booking in bookings:
+        hold = booking.hold
+        assert hold is not None
+        if booking.command is Command.SETTLE:
+            facts = {"seconds": hold.posted_seconds, "charged_micro": hold.posted_micro}
+            entries.append(_trace(end_of[hold.id], "hold.settle", hold.id, facts))
+        else:
+            entries.append(_wished(wish_of[booking.key], hold))
+    return audit.recording(entries, where="EXISTS (SELECT FROM hold WHERE hold.id = subject_id)")
+
+
+def _wished(wish: _Wish, hold: Hold) -> dict[str, Any]:
     ask = wish.ask
     facts = {"budget": ask.budget_id, "person": ask.person_id, "seconds": ask.seconds, "amount_micro": hold.amount}
     return _trace(wish, "hold.reserve", hold.id, facts | {"purpose": ask.purpose})
-
-
-def _settled(end: _End, hold: HoldFacts) -> dict[str, Any]:
-    facts = {"seconds": hold.posted_seconds, "charged_micro": hold.posted_micro}
-    return _trace(end, "hold.settle", hold.id, facts)
 
 
 def _trace(item: _Wish | _End, action: str, hold_id: UUID, facts: Mapping[str, object]) -> dict[str, Any]:

@@ -145,14 +145,14 @@ def _said(answers):
 def test_a_batch_gives_what_one_by_one_gives(app, campus, committed, seed):
     wishes = _wishes(campus, range(30), seed)
     with transaction():
-        together = _said(holds._reserve_all(wishes))
+        together = _said(holds._do_all(wishes))
         left = db.session.get_one(Purse, campus.budget_id).available
         db.session.rollback()
 
     alone = []
     for wish in wishes:
         with transaction():
-            alone += _said(holds._reserve_all([wish]))
+            alone += _said(holds._do_all([wish]))
     db.session.expire_all()
 
     assert together == alone
@@ -166,7 +166,7 @@ def test_a_fault_in_a_batch_leaves_nothing_of_it_but_what_is_done_alone(app, cam
     poisoned = wishes[2]
 
     def work(batch):
-        answers = holds._reserve_all(batch)
+        answers = holds._do_all(batch)
         if poisoned in batch:
             raise RuntimeError("after everything was written")
         return answers
@@ -189,10 +189,10 @@ def test_who_repeats_after_a_commit_without_an_answer_gets_the_same_hold(app, ca
 
     def die(batch):
         with app.app_context(), transaction():
-            holds._reserve_all(batch)
+            holds._do_all(batch)
         raise KeyboardInterrupt
 
-    lost = holds._RESERVING
+    lost = holds._GROUPS
     source = holds.Source(SYSTEM, None)
     assert lost is not None
     ask = ledger.Ask(
