@@ -1,7 +1,7 @@
 """The floor: a WSGI application without a framework that calls one database function for each request.
 
-It writes the same rows as the platform's holds (key, cap, purse, tranche, hold, part, entries, usage, trail), each request
-in a transaction of its own, and asks nobody who they are. psycopg prepares the two calls by itself.
+It writes the same rows as the platform's holds (key, cap, purse, tranche, hold, part, entries, usage, trail), each
+request in a transaction of its own, and asks nobody who they are. psycopg prepares the two calls by itself.
 """
 
 import os

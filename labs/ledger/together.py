@@ -41,7 +41,7 @@ def settle_and_reserve(ends: Sequence[Used], asks: Sequence[Ask], trail: Trail) 
     known = journal.lock_holds(end.hold_id for end in ends) if ends else {}
     todo = holds.latest(known, ends, Command.SETTLE)
     closing = [known[hold_id] for hold_id in todo]
-    members = {(one.budget_id, one.person_id) for one in (*closing, *asks)}
+    members = {(hold.budget_id, hold.person_id) for hold in closing} | {(ask.budget_id, ask.person_id) for ask in asks}
     prices = rates.question({ask.flavor_id for ask in asks}, now)
     book, earlier, (lying, found) = journal.open_book(
         *(members, {budget_id for budget_id, _person_id in members}, [ask.key for ask in asks], now),

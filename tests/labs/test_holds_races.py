@@ -14,7 +14,7 @@ from app.db import db, transaction
 from labs import ledger
 from labs.errors import BudgetExhausted, IdempotencyConflict
 from labs.grouping import Group
-from labs.models import Hold, HoldState, LedgerTransaction, Purse
+from labs.models import Hold, HoldState, LedgerTransaction, MemberCap, Purse
 from labs.queries import HoldFacts
 from labs.services import holds
 from labs.services.holds import Reserved
@@ -212,3 +212,83 @@ def test_who_repeats_after_a_commit_without_an_answer_gets_the_same_hold(app, ca
 
     assert again.is_replay
     assert campus.purse()[1] == C
+
+
+def _end(campus, hold_id, seconds):
+    return holds._End(holds.Source(SYSTEM, None), campus.partner_id, hold_id, seconds, clock.now())
+
+
+def _wish(campus, key, seconds=3600, budget_id=None):
+    ask = ledger.Ask(budget_id or campus.budget_id, campus.student_id, campus.flavor_id, seconds, key, purpose="race")
+    return holds._Wish(holds.Source(SYSTEM, None), campus.partner_id, ask)
+
+
+def _done(items):
+    with transaction():
+        return holds._do_all(items)
+
+
+def _traces(action):
+    return db.session.scalars(sa.select(AuditEntry.subject_id).where(AuditEntry.action == action)).all()
+
+
+def test_what_a_settlement_returns_is_promised_in_the_same_batch(app, campus):
+    full = reserve(campus, "everything", seconds=36_000).hold
+
+    answers = _done([_wish(campus, "before it"), _end(campus, full.id, 3600), _wish(campus, "too much", 9 * 3600)])
+
+    assert _said([answers[0], answers[2]]) == [(C, False), "BudgetExhausted"]
+    assert (answers[1].state, answers[1].posted_micro) == (HoldState.SETTLED, C)
+    assert campus.purse() == (8 * C, C, C)
+    assert _traces("hold.settle") == [full.id]
+    assert ledger.audit() == []
+
+
+def test_what_a_settlement_overruns_stops_the_promises_of_the_same_batch(app, campus):
+    hold = reserve(campus, "one-hold").hold
+
+    answers = _done([_end(campus, hold.id, 7200), _wish(campus, "next")])
+
+    assert _said(answers[1:]) == ["BudgetOverrun"]
+    assert ledger.audit() == []
+
+
+def test_batches_of_several_processes_never_lock_each_other_out(app, campus, committed):
+    """Each settles for some members and reserves for others, in orders that cross."""
+    people = [campus.student_id, *(committed.person().id for _ in range(5))]
+    for person_id in people[1:]:
+        committed._save(MemberCap(budget_id=campus.budget_id, person_id=person_id))
+    made = [reserve(campus, f"first-{n:04}", seconds=60, person_id=people[n % 6]).hold.id for n in range(24)]
+
+    def batch(number):
+        ends = [_end(campus, hold_id, 60) for hold_id in made[number::8]]
+        wishes = [_wish(campus, f"then-{number}-{n}", 60) for n in range(4)]
+        for wish, person_id in zip(wishes, people[number % 6 :] + people, strict=False):
+            object.__setattr__(wish.ask, "person_id", person_id)
+        return _done([*wishes, *ends])
+
+    answers = at_once(app, batch, range(8), threads=8)
+
+    assert [answer for answer in answers if isinstance(answer, Exception)] == []
+    assert {type(one) for answer in answers for one in answer} == {Reserved, HoldFacts}
+    assert len(_traces("hold.reserve")) == 24 + 32
+    assert sorted(_traces("hold.settle")) == sorted(made)
+    assert ledger.audit() == []
+
+
+def test_a_hold_that_was_not_made_after_all_leaves_no_trace(app, campus, committed):
+    """The same key for another budget, whose purse is another lock: the second one finds out when it writes."""
+    other = committed.budget(10, partner_id=campus.partner_id).id
+    committed._save(MemberCap(budget_id=other, person_id=campus.student_id))
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction():
+            (first,) = holds._do_all([_wish(campus, "the-same-key")])
+            waits = pool.submit(lambda: at_once(app, _done, [[_wish(campus, "the-same-key", budget_id=other)]])[0])
+            with pytest.raises(TimeoutError):
+                waits.result(timeout=0.4)
+        (second,) = waits.result(timeout=5)
+
+    assert isinstance(second, IdempotencyConflict)
+    assert _traces("hold.reserve") == [first.hold.id]
+    assert ledger.audit() == []

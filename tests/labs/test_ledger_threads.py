@@ -15,7 +15,7 @@ from app import clock as time
 from app.db import db, transaction
 from app.errors import Conflict
 from labs import ledger
-from labs.models import Command, Hold, HoldState, LedgerTransaction, MemberCap, Purse
+from labs.models import Command, Hold, HoldState, LedgerPeriod, LedgerTransaction, MemberCap, Purse
 from tests.labs.test_races import at_once
 
 C = 1_000_000
@@ -223,10 +223,32 @@ def test_batches_that_meet_promise_exactly_what_there_is(app, world, size):
     assert ledger.audit() == []
 
 
+def test_who_books_while_a_period_is_being_closed_waits_and_is_dated_after_it(app, world):
+    """Whoever would look for the end before it is there would be refused by the database, or be dated inside."""
+    start, end = time.now() - timedelta(days=1), time.now() + timedelta(minutes=1)
+
+    def book():
+        with app.app_context(), transaction():
+            ledger.reserve_many([ledger.Ask(world.below, world.people[0], world.flavor, 60, "meanwhile")])
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction():
+            ledger.lock_books()
+            db.session.add(LedgerPeriod(starts_at=start, ends_at=end))
+            db.session.flush()
+            booking = pool.submit(book)
+            with pytest.raises(TimeoutError):
+                booking.result(timeout=0.4)
+        booking.result(timeout=5)
+
+    dated = sa.select(LedgerTransaction.created_at).where(LedgerTransaction.key == "meanwhile")
+    assert db.session.scalar(dated) == end
+    db.session.execute(sa.text("TRUNCATE ledger_period CASCADE"))
+    db.session.commit()
+
+
 def test_a_period_is_closed_after_those_who_book_and_before_those_who_come(app, world):
     """Who closes waits for a command under way; the next command, whose clock is behind, is dated after the end."""
-    from labs.models import LedgerPeriod
-
     start, end = time.now() - timedelta(days=1), time.now() + timedelta(minutes=1)
 
     def close():
