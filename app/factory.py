@@ -26,6 +26,7 @@ import labs.internal
 import labs.jobs
 import labs.life
 import labs.pages
+import labs.services.clock_steps
 from app import access_matrix, access_page, apidocs, assets, catalogs, csrf, demo, jobs, locale, logs, pages, problems
 from app.access_matrix import Section
 from app.config import Settings
@@ -72,7 +73,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     )
     apidocs.init_app(app)
     access_page.init_app(app, _access_matrix())
-    jobs.init_app(app, _jobs())
+    jobs.init_app(app, _jobs(), [labs.services.clock_steps.follow])
     accounts.commands.init_app(app)
     labs.commands.init_app(app)
     demo.init_app(app, shown=settings.demo)

@@ -9,6 +9,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,6 +20,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 from flask.cli import AppGroup
 
+from app import clock
+from app.clock_steps import Follow, Watch
 from app.db import db
 
 log = logging.getLogger(__name__)
@@ -60,8 +63,11 @@ def run_job(app: Flask, job: Job) -> int:
 class Worker:
     """Runs each job on its schedule and when woken, never the same job twice at a time."""
 
-    def __init__(self, app: Flask, jobs: Sequence[Job]) -> None:
+    def __init__(self, app: Flask, jobs: Sequence[Job], followers: Sequence[Follow] | None = None) -> None:
+        """With `followers` it watches the clock, and tells them of every step before any job goes on."""
         self._app = app
+        self._followers = followers
+        self._watch: Watch | None = None
         self._jobs = {job.name: job for job in jobs}
         self._running = {job.name: threading.Lock() for job in jobs}
         self._wanted: set[str] = set()
@@ -84,6 +90,8 @@ class Worker:
             try:
                 self._wanted.discard(name)
                 run_job(self._app, self._jobs[name])
+            except clock.ClockStepped:
+                log.warning("job put off, for the clock was set", extra={"job": name})
             except Exception:
                 log.exception("job failed", extra={"job": name})
             finally:
@@ -111,11 +119,12 @@ class Worker:
             while not self._stop.is_set():
                 try:
                     self._work()
-                except psycopg.Error as error:
+                except (psycopg.Error, sa.exc.DBAPIError) as error:
                     log.error("worker lost the database, trying again", extra={"why": str(error).split("\n")[0]})
                     self._scheduler.pause()
                     self._stop.wait(1)
         finally:
+            clock.doubt(None)
             self._app.extensions.pop("worker", None)
             self._scheduler.shutdown(wait=True)
 
@@ -129,6 +138,7 @@ class Worker:
         with psycopg.connect(*words, **settings) as connection:
             if not self._take_turn(connection):
                 return
+            self._watch_the_clock()
             connection.execute(f"LISTEN {CHANNEL}")
             log.info("worker ready", extra={"jobs": len(self._jobs)})
             self._scheduler.resume()
@@ -137,6 +147,7 @@ class Worker:
             while not self._stop.is_set():
                 for notice in connection.notifies(timeout=1.0):
                     self._start(notice.payload)
+                self._follow_the_clock()
                 connection.execute("SELECT 1")  # finds out that the database, and so the lock, is gone
 
     def _take_turn(self, connection: psycopg.Connection[tuple[bool]]) -> bool:
@@ -151,20 +162,43 @@ class Worker:
             self._stop.wait(1)
         return False
 
+    def _watch_the_clock(self) -> None:
+        if self._followers is None:
+            return
+        clock.doubt(None)
+        with self._app.app_context():
+            self._watch = Watch(list(self._followers))
+        clock.doubt(self._watch.check)
+        self._follow_the_clock()
+
+    def _follow_the_clock(self) -> None:
+        """Where it was set: wait for the jobs under way, tell who must know, and plan every job anew, for APScheduler
+        would sleep until the hour that was planned."""
+        if self._watch is None or not self._watch.step():
+            return
+        with ExitStack() as under_way:
+            for lock in self._running.values():
+                under_way.enter_context(lock)
+            with self._app.app_context():
+                self._watch.follow()
+        for job in self._jobs.values():
+            self._scheduler.reschedule_job(job.name, trigger="interval", seconds=job.every.total_seconds())
+            self._start(job.name)
+
     def _start(self, name: str) -> None:
         """Now, and past the scheduler, which would take its time: somebody waits for what woke us."""
         if name in self._jobs:
             threading.Thread(target=self.run_soon, args=(name,), name=name, daemon=True).start()
 
 
-def init_app(app: Flask, jobs: Sequence[Job]) -> None:
+def init_app(app: Flask, jobs: Sequence[Job], clock_followers: Sequence[Follow] = ()) -> None:
     app.extensions["jobs"] = {job.name: job for job in jobs}
     group = AppGroup("jobs", help="Scheduled work.")
 
     @group.command("run")
     def run() -> None:
         """Run every job on its schedule, until stopped."""
-        worker = Worker(app, jobs)
+        worker = Worker(app, jobs, clock_followers)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         worker.run()

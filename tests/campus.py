@@ -75,11 +75,16 @@ class Campus:
 
 def launch(var_dir: Path, *options: str, env: dict[str, str] | None = None, log: str = "log") -> Campus:
     """Start `chancai run` and return at once."""
+    command = ["-m", "app.cli", "run", "--var-dir", str(var_dir), *(options or ANY_PORTS)]
+    return _launch(var_dir, command, env, log)
+
+
+def _launch(var_dir: Path, command: Sequence[str], env: dict[str, str] | None, log: str) -> Campus:
     clean = {name: value for name, value in os.environ.items() if name not in OURS and not name.startswith("COV_")}
     path = var_dir.with_name(f"{var_dir.name}-{log}")
     with path.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "app.cli", "run", "--var-dir", str(var_dir), *(options or ANY_PORTS)],
+            [sys.executable, "-P", *command],
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -128,7 +133,20 @@ def room() -> Iterator[Path]:
 @contextmanager
 def started(var_dir: Path, *options: str, env: dict[str, str] | None = None, log: str = "log") -> Iterator[Campus]:
     """A campus that answers, and is gone afterwards whatever happens."""
-    campus = launch(var_dir, *options, env=env, log=log)
+    yield from _while_it_runs(launch(var_dir, *options, env=env, log=log))
+
+
+@contextmanager
+def kept(var_dir: Path, modules: Path | None = None) -> Iterator[Campus]:
+    """A campus in which each part that dies is started again alone (`tests/kept_campus.py`).
+
+    Its web server, worker and hub also find the Python modules in `modules`.
+    """
+    program = [str(CHECKOUT / "tests" / "kept_campus.py"), str(var_dir), *([str(modules)] if modules else [])]
+    yield from _while_it_runs(_launch(var_dir, program, None, "log"))
+
+
+def _while_it_runs(campus: Campus) -> Iterator[Campus]:
     try:
         yield wait_until_ready(campus)
     finally:
