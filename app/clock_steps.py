@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -67,7 +68,7 @@ class Watch:
 
     def _keep(self, apart: timedelta, step: timedelta) -> None:
         if self._host is not None:
-            facts = {"apart_us": apart // MICROSECOND, "step_seconds": round(step.total_seconds(), 1)}
+            facts: dict[str, Any] = {"apart_us": apart // MICROSECOND, "step_seconds": round(step.total_seconds(), 1)}
             with clock.at(datetime.now(UTC)):
                 audit.record(SYSTEM, "host.clock", self._host, counter=time.clock_gettime(COUNTER), **facts)
                 db.session.flush()
