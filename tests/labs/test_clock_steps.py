@@ -106,3 +106,15 @@ def test_every_moment_of_a_session_is_thought_of():
 
     assert moved | NOT_MOVED == columns
     assert SessionState.WAITING in LIVE_STATES
+
+
+def test_a_lab_that_is_lost_is_missed_although_it_was_seen_in_what_is_now_the_future(campus, clock):
+    """A clock that nobody noticed being set back: after a boot, or on another host."""
+    session = campus.running(60)
+    campus.run("reconcile_centers")
+    clock.shift(-HOURS)
+    campus.hub.kill(campus.student.hub_name, session.server_name)
+
+    campus.run("reconcile_centers")
+
+    assert campus.again(session.id).missing == 1

@@ -4,6 +4,9 @@ import base64
 
 import pytest
 
+from app.db import transaction
+from labs import ledger
+
 SECRET = {"Authorization": "Bearer admission-secret"}
 
 
@@ -59,3 +62,16 @@ def test_a_server_that_ended_is_looked_at(client, campus):
 
     assert campus.again(session.id).missing == 1
     assert ask(client, session, "ended", server="lab-unknown").status_code == 204
+
+
+def test_an_order_without_an_open_hold_starts_nothing(client, campus):
+    """Whatever has closed it: nobody pays, so the hub is told no, and no order is used up."""
+    session = campus.launch(30)
+    campus.run("start_sessions")
+    with transaction():
+        ledger.void(session.held_by)
+
+    answer = ask(client, session).json
+
+    assert (answer["allow"], answer["code"]) == (False, "nothing-reserved")
+    assert campus.again(session.id).admitted_attempt == 0
