@@ -48,6 +48,7 @@ class KeptCampus(Campus):
             self._clear_away(part)
             while (self.plan.var.path / "wait").exists():
                 self.supervisor.check()
+                self._bury()
                 time.sleep(0.02)
             self._start_again(part.name)
             self._remember(self.sign_ins)
@@ -57,11 +58,21 @@ class KeptCampus(Campus):
         """End what is left of it, as a service manager does."""
         self.supervisor.parts.remove(part)
         left = [process for process in guard.descendants() if _session(process) == part.process.pid]
-        for process in left:
-            if part.name == "postgres":
-                continue  # they see that their parent is gone, and end by themselves
-            process.kill()
-        psutil.wait_procs(left, timeout=10)
+        if part.name == "postgres":
+            return  # its backends see that their parent is gone, and end by themselves
+        if part.name == "hub":  # a proxy and labs have sessions of their own
+            left += self._orphans()
+        guard.end_all(left, gentle=0.5)
+        self._bury()
+
+    def _bury(self) -> None:
+        """A hub takes a proxy that nobody has buried for one that still runs, and does not start."""
+        guard.bury_orphans({part.process.pid for part in self.supervisor.parts})
+
+    def _orphans(self) -> list[psutil.Process]:
+        own = {part.process.pid for part in self.supervisor.parts}
+        orphans = [process for process in psutil.Process().children() if process.pid not in own]
+        return [*orphans, *(below for process in orphans for below in guard.descendants(process.pid))]
 
     def _start_again(self, name: str) -> None:
         if name == "postgres":
@@ -100,6 +111,7 @@ class KeptCampus(Campus):
             self.supervisor.check()
             if time.monotonic() > deadline or not part.is_alive:
                 raise Stopped
+            self._bury()
             time.sleep(0.05)
 
 
