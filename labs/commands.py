@@ -12,7 +12,7 @@ from app.access import SYSTEM
 from app.db import transaction
 from app.errors import NotFound
 from app.locale import MICRO, credits_text
-from labs import ledger_audit, queries
+from labs import ledger, queries
 from labs.ledger.explaining import Explanation, explain
 from labs.queries.drift import drift
 from labs.services import homes, verifying
@@ -24,7 +24,7 @@ def init_app(app: Flask) -> None:
     @group.command("audit")
     def audit() -> None:
         """Recompute every balance from the entries; exit 1 when one differs."""
-        differences = ledger_audit.audit()
+        differences = ledger.audit()
         for found in differences:
             says, adds_up = credits_text(found.cached, 6), credits_text(found.computed, 6)
             click.echo(f"{found.what} {found.id}: says {says}, adds up to {adds_up}")

@@ -10,7 +10,7 @@ from app.errors import NotFound
 from courses import live_class, queries
 from courses.live_class import Wanted
 from courses.services import enrollment
-from labs import ledger_audit
+from labs import ledger
 from labs.models import HomeUsage, LabSession, MemberCap, SessionActivity, SessionState
 from labs.services import sessions
 from tests.make import as_actor, sign_in
@@ -21,7 +21,7 @@ NAMES = ("李娜", "王小明", "Amira Hassan", "欧阳文静")
 @pytest.fixture(autouse=True)
 def _honest(database):
     yield
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 @pytest.fixture

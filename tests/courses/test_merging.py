@@ -19,7 +19,7 @@ from app.db import Base, db, transaction
 from app.errors import Forbidden, Invalid
 from courses.models import Enrollment, RunTeacher
 from courses.services import enrollment, runs
-from labs import ledger_audit
+from labs import ledger
 from labs.errors import LaunchRefused
 from labs.models import Hold, LabSession, LabTemplate, MemberCap
 from labs.services import admission, budgets, sessions
@@ -100,10 +100,10 @@ def test_everything_follows_to_the_account_that_is_kept(school, admin, two):
     assert "only-here" in {n.event for n in db.session.scalars(accounts_queries.notices(kept.id))}
     assert db.session.scalar(sa.select(Enrollment.person_id).where(Enrollment.run_id == run.id)) == kept.id
     assert not db.session.get(Person, merged.id).is_active
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
     # and the one that is kept goes on with what is left
     use_lab(school, run, kept)
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def test_an_undone_merge_leaves_everything_as_it_was(school, admin, two):
@@ -118,11 +118,11 @@ def test_an_undone_merge_leaves_everything_as_it_was(school, admin, two):
     notices.notify(merged.id, "welcome", "only-here", name="Li Na")
     db.session.commit()
     before = everything()
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
     row = merging.merge(admin, kept_id=kept.id, merged_id=merged.id, reason="same")
     db.session.commit()
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
     assert everything() != before
     merging.undo(admin, row.id, "they are sisters")
     db.session.commit()
@@ -130,7 +130,7 @@ def test_an_undone_merge_leaves_everything_as_it_was(school, admin, two):
     after = everything()
     after["MemberCap"] = {row for row in after["MemberCap"] if row.is_open or row.used or row in before["MemberCap"]}
     assert after == before
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
     assert db.session.get(Person, merged.id).is_active
 
 
@@ -155,7 +155,7 @@ def test_what_came_after_the_merge_stays_with_the_one_that_was_kept(school, admi
     assert used(run, merged) == before
     assert used(run, kept) > before
     assert not db.session.get(MemberCap, (run.budget_id, kept.id)).is_open
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_one_share_has_left_what_was_left_of_those_that_were_open(school, admin,
     if limit is not None and own[1] != other[1]:
         limit += spent[kept.id] if own[1] else spent[merged.id]
     assert (cap.cap_micro, cap.is_open) == (limit, expected[1])
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def test_both_in_one_run_has_to_be_decided_before(school, admin, two):
@@ -211,7 +211,7 @@ def test_both_in_one_run_has_to_be_decided_before(school, admin, two):
     merging.merge(admin, kept_id=kept.id, merged_id=merged.id, reason="same")
     rows = db.session.execute(sa.select(Enrollment.person_id, Enrollment.state).where(Enrollment.run_id == run.id))
     assert {(person, state.value) for person, state in rows} == {(kept.id, "enrolled"), (merged.id, "removed")}
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def test_labs_that_run_are_stopped_before(school, admin, two):
@@ -232,7 +232,7 @@ def test_labs_that_run_are_stopped_before(school, admin, two):
     with transaction():
         sessions.stop(as_actor(merged), session.id)
     merging.merge(admin, kept_id=kept.id, merged_id=merged.id, reason="same")
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def test_a_preview_counts_and_warns_and_writes_nothing(school, admin, two):
@@ -295,7 +295,7 @@ def test_a_chain_of_merges_is_undone_from_its_end(school, admin, two):
         merging.undo(admin, first.id, "no")
     merging.undo(admin, second.id, "no")
     merging.undo(admin, first.id, "no")
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 @pytest.mark.parametrize("who", ["teacher", "token"])
@@ -399,7 +399,7 @@ def test_a_launch_at_the_same_time_waits_and_finds_the_account_closed(app, commi
     thread.join()
 
     assert outcomes == ["not-enrolled-for-compute"]
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def test_a_merge_waits_for_a_launch_that_was_first_and_is_refused(app, committed):
@@ -434,4 +434,4 @@ def test_a_merge_waits_for_a_launch_that_was_first_and_is_refused(app, committed
     thread.join()
 
     assert outcomes == ["labs-run"]
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []

@@ -19,7 +19,7 @@ from app.errors import Forbidden, Invalid
 from app.jobs import run_job
 from courses.models import Enrollment, EnrollmentState
 from courses.services import enrollment
-from labs import ledger_audit
+from labs import ledger
 from labs.models import Hold, HomeRemoval, LabTemplate
 from labs.services import sessions
 from tests.conftest import as_actor, sign_in
@@ -156,7 +156,7 @@ def test_an_administrator_erases_for_good(school, admin, li):
     assert set(db.session.scalars(sa.select(Membership.number).where(Membership.person_id == li.id))) == {None}
     actions = {entry.action for entry in db.session.scalars(sa.select(AuditEntry)) if entry.subject_id == li.id}
     assert {"person.change", "person.ask-erasure", "person.erase"} <= actions
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
     with pytest.raises(AccountGone):
         people.reopen(admin, li.id, "please")
     with pytest.raises(AccountGone):
@@ -198,7 +198,7 @@ def test_a_lab_is_stopped_first_and_a_job_finishes(app, school, admin, li):
 
     db.session.expire_all()
     assert db.session.get(Person, li.id).name == erasing.pseudonym(li.id)
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def test_who_waits_for_a_seat_waits_no_more(school, admin, li):

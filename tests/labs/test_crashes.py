@@ -13,7 +13,7 @@ from sqlalchemy import event
 from app import clock as time
 from app.db import db, transaction
 from app.jobs import run_job
-from labs import ledger_audit
+from labs import ledger
 from labs.models import SessionState
 from labs.services import sessions
 from tests.labs.conftest import build
@@ -111,7 +111,7 @@ def test_a_worker_killed_at_any_instant_loses_nothing(app, committed, hub, clock
     session = campus.again(campus.session_id)
     assert session.state in ENDED
     assert not [key for key, server in hub.servers.items() if key[0] == student and server.ready]
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
     available, held, used = campus.purse()
     assert held == 0
     assert used == session.charged_micro

@@ -9,7 +9,7 @@ from accounts.models import Notice
 from app import clock as time
 from app.access import PlatformRole
 from app.db import db, transaction
-from labs import ledger, ledger_audit
+from labs import ledger
 from labs.models import CenterLoad, Hold, HoldState, LabSession, SessionState
 from labs.queries.drift import DriftKind, drift
 from labs.services import sessions
@@ -33,7 +33,7 @@ def within_a_minute(campus, clock):
 @pytest.fixture(autouse=True)
 def _honest(database):
     yield
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def test_what_runs_as_it_should_is_no_drift(campus):

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app import clock as time
 from app.db import db, transaction
 from app.jobs import run_job
-from labs import ledger_audit
+from labs import ledger
 from labs.adapters import HubUnreachable
 from labs.models import LabSession, SessionState
 from labs.queries.drift import drift
@@ -301,7 +301,7 @@ def test_whatever_dies_wherever_it_dies(app, committed, hub, clock, step, edge, 
     charged = sum(session.seconds_used for session in found)
     assert charged <= life.ran, "nothing is charged that did not run"
     assert life.ran - charged <= UNPAID_AT_MOST, "nothing runs unpaid"
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
     assert life.campus.purse()[1:] == (0, sum(session.charged_micro for session in found))
     assert drift().items == []
     assert time.now() > found[0].created_at

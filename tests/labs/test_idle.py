@@ -10,7 +10,7 @@ from app.access import MemberRole, PlatformRole
 from app.audit import AuditEntry
 from app.db import db, transaction
 from app.errors import Forbidden, NotFound
-from labs import ledger_audit
+from labs import ledger
 from labs.errors import InvalidRequest, KeepAliveSpent, LabIsEnding
 from labs.models import BudgetManager, SessionActivity, SessionState
 from labs.services import idle, news, sessions
@@ -22,7 +22,7 @@ C = 1_000_000
 @pytest.fixture(autouse=True)
 def _honest(database):
     yield
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from app import clock, statements
 from app import clock as time
 from app.db import db
-from labs import ledger, ledger_audit
+from labs import ledger
 from labs.errors import (
     BudgetExhausted,
     BudgetOverrun,
@@ -45,7 +45,7 @@ C = 1_000_000  # micro-credits in a credit
 def _honest(database):
     yield
     db.session.flush()
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 @pytest.fixture
@@ -286,7 +286,7 @@ def test_the_audit_finds_a_balance_that_somebody_touched(make, student, center):
     budget = make.budget(1)
     db.session.execute(sa.update(Purse).where(Purse.budget_id == budget.id).values(available=C + 1))
 
-    found = ledger_audit.audit()
+    found = ledger.audit()
 
     assert [(d.what, d.cached, d.computed) for d in found] == [("purse.available", C + 1, C)]
     db.session.execute(sa.update(Purse).where(Purse.budget_id == budget.id).values(available=C))

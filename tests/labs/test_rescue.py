@@ -5,7 +5,7 @@ import pytest
 from app.access import PlatformRole
 from app.db import db, transaction
 from app.errors import Forbidden
-from labs import ledger_audit
+from labs import ledger
 from labs.errors import CenterMaintenance, CenterUnreachable, NoRescue, NothingToRescue
 from labs.models import CenterState, HomeUsage, LabSession, MemberCap, Purse, SessionState
 from labs.services import budgets, rescue, sessions
@@ -17,7 +17,7 @@ C = 1_000_000
 @pytest.fixture(autouse=True)
 def _honest(database):
     yield
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from app import clock as time
 from app.access import MemberRole, PlatformRole
 from app.db import db, transaction
 from app.errors import NotFound
-from labs import errors, ledger_audit
+from labs import errors, ledger
 from labs.adapters import HubBusy, HubRefused
 from labs.models import BudgetManager, CenterState, MemberCap, Purse, SessionState
 from labs.services import budgets, orders, sessions
@@ -22,7 +22,7 @@ GRACE = C * 300 // 3600 + 1  # five minutes are paid for in every hold
 @pytest.fixture(autouse=True)
 def _honest(database):
     yield
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 def notices(session):

@@ -8,7 +8,7 @@ from accounts.models import Notice
 from app import clock as time
 from app.access import PlatformRole
 from app.db import db, transaction
-from labs import ledger_audit
+from labs import ledger
 from labs.adapters import Evidence
 from labs.models import SessionState, Stray
 from labs.services import orders, sessions
@@ -20,7 +20,7 @@ C = 1_000_000
 @pytest.fixture(autouse=True)
 def _honest(database):
     yield
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 @pytest.fixture

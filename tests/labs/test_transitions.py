@@ -7,7 +7,7 @@ import pytest
 from app import clock as time
 from app.access import SYSTEM
 from app.db import db, transaction
-from labs import ledger_audit
+from labs import ledger
 from labs.models import IN_LINE, SessionState
 from labs.models.sessions import LIVE_STATES
 from labs.services import sessions
@@ -99,7 +99,7 @@ def test_each_step_leads_where_the_diagram_says_and_nowhere_else(campus, step, s
         STEPS[step](campus, session)
 
     assert campus.again(session.id).state is LEADS[step].get(state, state)
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 @pytest.mark.parametrize("state", S, ids=str)
@@ -115,7 +115,7 @@ def test_a_step_may_be_taken_twice(campus, step, state):
 
     again = campus.again(session.id).state
     assert again is LEADS[step].get(after, after)
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
 
 
 @pytest.mark.parametrize("to", S, ids=str)
