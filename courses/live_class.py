@@ -107,7 +107,7 @@ def extend(actor: Actor, run: CourseRun, session_ids: Iterable[UUID], minutes: i
 
 def _extend(actor: Actor, session_id: UUID, minutes: int, key: str) -> None:
     """In a transaction of its own, with a line in the log of decisions."""
-    with deciding(actor, "extend", session_id=session_id, minutes=minutes) as question:
+    with deciding(actor, "extend", session_id=session_id, minutes=minutes, key=key) as question:
         question.answer(extension.extend(actor, session_id, minutes, key))
 
 

@@ -25,7 +25,7 @@ from labs.errors import LaunchRefused
 from labs.models import Budget, Decision, Flavor, LabSession, MemberCap, Outcome, SessionState
 from labs.services import line
 
-ONCE = ("launch", "accept")  # asked again and answered with what is there already, this is no new decision
+SAME = {"extend": ("key",), "keep-alive": ("until_at",)}  # what tells a second question about a session from a replay
 
 
 @dataclass
@@ -121,16 +121,24 @@ def _write_answer(question: Question) -> None:
     session = question.session
     assert session is not None, "a question that was not refused has an answer"
     question.about |= {"session_id": session.id}
-    if question.asked in ONCE and _is_decided(question.asked, session.id):
+    if question.asked == "keep-alive":
+        question.inputs["until_at"] = _plain(session.keep_alive_until)
+    if _is_decided(question, session.id):
         return
     waits = session.state is SessionState.WAITING
     _write(question, Outcome.WAITING if waits else Outcome.GRANTED, "WAITING" if waits else "GRANTED")
 
 
-def _is_decided(asked: str, session_id: UUID) -> bool:
+def _is_decided(question: Question, session_id: UUID) -> bool:
+    """Asked again and answered with what is there already, this is no new decision."""
     before = select(Decision.id).where(
-        Decision.session_id == session_id, Decision.asked == asked, Decision.outcome != Outcome.REFUSED
+        Decision.session_id == session_id,
+        Decision.person_id == question.person_id,
+        Decision.asked == question.asked,
+        Decision.outcome != Outcome.REFUSED,
     )
+    for name in SAME.get(question.asked, ()):
+        before = before.where(Decision.inputs[name].astext == question.inputs[name])
     return db.session.scalar(before.limit(1)) is not None
 
 

@@ -50,7 +50,7 @@ def show_extension(session_id: UUID) -> Outlook:
 def extend_session(headers: dict[str, Any], body: dict[str, Any], session_id: UUID) -> LabSession:
     """Give a running session more time. The credits are put aside first; a refusal says how many minutes fit."""
     actor = current_actor()
-    with deciding(actor, "extend", session_id=session_id, minutes=body["minutes"]) as question:
+    with deciding(actor, "extend", session_id=session_id, minutes=body["minutes"], key=headers["key"]) as question:
         return question.answer(extension.extend(actor, session_id, body["minutes"], headers["key"]))
 
 

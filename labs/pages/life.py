@@ -23,7 +23,7 @@ def extend(session_id: UUID) -> ResponseReturnValue:
     if minutes is None or not key:
         raise Invalid(errors=[{"pointer": "#/minutes", "detail": _("Say for how many minutes.")}])
     actor = current_actor()
-    with deciding(actor, "extend", session_id=session_id, minutes=minutes) as question:
+    with deciding(actor, "extend", session_id=session_id, minutes=minutes, key=key) as question:
         question.answer(extension.extend(actor, session_id, minutes, key))
     return labs.answered(session_id)
 
