@@ -158,6 +158,11 @@ class LabSession(Entity):
     def is_live(self) -> bool:
         return self.state.is_live
 
+    @property
+    def is_provisional(self) -> bool:
+        """Whether its charge may still turn out lower: its hub does not answer, so nobody knows whether it runs."""
+        return self.is_live and self.ready_at is not None and self.center.unreachable_since is not None
+
     def cost_so_far(self, at: datetime) -> int:
         """Micro-credits used until that moment, whether posted yet or not; the final charge once it has ended."""
         if not self.is_live or self.ready_at is None or self.hold is None:

@@ -31,7 +31,7 @@ def decisions() -> str:
     return render_template(
         "labs/decisions.html",
         pager=page_of(queries.decisions_seen_by(actor, wanted), size=30),
-        rows=_row,
+        rows=in_words,
         sees_others=sees_others,
         wanted=wanted,
         day=request.args.get("day", ""),
@@ -50,7 +50,7 @@ def decisions_csv() -> Response:
     found = queries.rows(queries.decisions_seen_by(current_actor(), _wanted()).limit(CSV_ROWS))
     lines = []
     for row in found:
-        known = _row(row)
+        known = in_words(row)
         lines.append(
             (
                 row.created_at,
@@ -75,7 +75,7 @@ def decision(decision_id: UUID) -> str:
     return render_template(
         "labs/decision.html",
         decision=row,
-        row=_row(row),
+        row=in_words(row),
         problem=problem_for(row),
         numbers=row.inputs.get("numbers", {}),
         is_mine=row.person_id == require_person(actor),
@@ -84,7 +84,7 @@ def decision(decision_id: UUID) -> str:
     )
 
 
-def _row(row: Decision) -> dict[str, Any]:
+def in_words(row: Decision) -> dict[str, Any]:
     """A decision in words, for a line of the list."""
     names = queries.names_in_decision(row)
     return {

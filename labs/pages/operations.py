@@ -14,6 +14,7 @@ from app.paging import page_of
 from labs import policy, queries
 from labs.models import CenterState, SessionState
 from labs.pages.blueprint import blp
+from labs.pages.decisions import in_words
 from labs.queries import console
 from labs.queries.drift import drift
 from labs.services import centers
@@ -39,6 +40,8 @@ def operations() -> str:
         drift=drift(),
         line=console.line(),
         decisions=console.latest_decisions(),
+        in_words=in_words,
+        names={center.slug: center for center in found},
         pager=page_of(console.sessions_wanted(wanted), size=50),
         wanted=wanted,
         tree=queries.budget_tree(queries.partner_budgets()),

@@ -117,7 +117,7 @@ def _told(stray: Stray) -> None:
         operators.tell(
             "stray-does-not-stop",
             f"{stray.id}:does-not-stop",
-            url="/operations/drift",
+            url="/operations#drift",
             center=db.session.get_one(Center, stray.center_id).slug,
             server=stray.server_name,
             times=stray.stop_attempts,
