@@ -72,6 +72,13 @@ MATRIX = (
                 told=SEES_THE_RUN,
             ),
             Action(
+                _("Say when labs of a unit count as idle"),
+                PARTNER | {Walker.TEACHER},
+                "POST /runs/<run_id>/units/<unit_id>/idle",
+                "PUT /api/v1/runs/<run_id>/units/<unit_id>/idle",
+                told=SEES_THE_RUN,
+            ),
+            Action(
                 _("Enroll somebody else, remove somebody, stop or extend labs of the class"),
                 SEES_THE_CLASS,
                 "POST /runs/<run_id>/class/people",

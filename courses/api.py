@@ -28,6 +28,7 @@ from courses.schemas import (
     CourseDetailSchema,
     CourseSchema,
     EnrollSchema,
+    IdleSchema,
     LaunchKeySchema,
     LaunchSchema,
     PlacedEnrollmentSchema,
@@ -37,9 +38,10 @@ from courses.schemas import (
     UnitSchema,
 )
 from courses.services import enrollment, launch
+from courses.services import runs as run_services
 from courses.services.launch import Subject
 from labs.deciding import deciding
-from labs.models import LabSession
+from labs.models import LabSession, LabTemplate
 from labs.schemas import LaunchPanelSchema, SessionSchema
 from labs.services import panel
 from labs.services.panel import LaunchPanel
@@ -174,6 +176,17 @@ def show_unit(run_id: UUID, unit_id: UUID) -> Unit:
     if not policy.may_study(actor, run, mine):
         raise NotEnrolled(state=mine.state if mine else None)
     return queries.unit(run, unit_id)
+
+
+@runs.put("/<uuid:run_id>/units/<uuid:unit_id>/idle")
+@signed_in
+@scope("labs:stop")
+@runs.arguments(IdleSchema)
+@runs.response(200, IdleSchema)
+def set_idle(body: dict[str, Any], run_id: UUID, unit_id: UUID) -> LabTemplate:
+    """Say after how many minutes without work labs of the unit are stopped; null: as their center says."""
+    with transaction():
+        return run_services.set_idle_minutes(current_actor(), run_id, unit_id, body["idle_minutes"])
 
 
 @runs.get("/<uuid:run_id>/units/<uuid:unit_id>/launch-panel")

@@ -32,7 +32,7 @@ from courses.models import (
     Unit,
 )
 from labs import queries as labs_queries
-from labs.models import LIVE_STATES, LabSession
+from labs.models import LIVE_STATES, LabSession, LabTemplate
 
 # Courses
 
@@ -164,6 +164,17 @@ def unit(run: CourseRun, unit_id: UUID) -> Unit:
     if found is None:
         raise NotFound
     return found
+
+
+def lab_units(run: CourseRun) -> list[tuple[Unit, LabTemplate]]:
+    """The labs of the run in their order, each with what it starts from."""
+    statement = (
+        select(Unit, LabTemplate)
+        .join(LabTemplate, LabTemplate.id == Unit.lab_template_id)
+        .where(Unit.version_id == run.version_id)
+        .order_by(Unit.position)
+    )
+    return [(unit, template) for unit, template in db.session.execute(statement)]
 
 
 # Seats

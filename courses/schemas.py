@@ -57,6 +57,12 @@ class UnitSchema(OutlineSchema):
     lab_template_id = fields.UUID(allow_none=True)
 
 
+class IdleSchema(ma.Schema):
+    idle_minutes = fields.Integer(
+        strict=True, required=True, allow_none=True, metadata={"description": "without work, until a lab is stopped"}
+    )
+
+
 class SeatPoolSchema(ma.Schema):
     partner = fields.Nested(PartnerNameSchema, allow_none=True, metadata={"description": "null: shared by all"})
     cap = fields.Integer()

@@ -161,6 +161,15 @@ MATRIX = (
                 told=SEES_THE_BUDGET,
             ),
             Action(
+                _("Say who looks after a program's budget"),
+                PARTNER,
+                "POST /budgets/<budget_id>/managers",
+                "POST /budgets/<budget_id>/managers/<person_id>/relieve",
+                "PUT /api/v1/budgets/<budget_id>/managers/<person_id>",
+                "DELETE /api/v1/budgets/<budget_id>/managers/<person_id>",
+                told=SEES_THE_BUDGET,
+            ),
+            Action(
                 _("Pass credits on to a run's budget"),
                 PARTNER,
                 "POST /budgets/<budget_id>/fund",
@@ -336,9 +345,10 @@ MATRIX = (
                 told=SIGNED_IN,
             ),
             Action(
-                _("Open a center, let it drain, or close it"),
+                _("Open a center, let it drain, or close it; say when its labs count as idle"),
                 OPERATORS,
                 "POST /operations/centers/<slug>/state",
+                "POST /operations/centers/<slug>/idle",
                 "PATCH /api/v1/centers/<slug>",
                 told=SIGNED_IN,
             ),

@@ -273,6 +273,18 @@ class CapsChanged(Conflict):
     advice = _("Look at the new figures, then confirm.")
 
 
+class NotOfThePartner(Conflict):
+    code = "not-of-the-partner"
+    title = _("Nobody of this partner has that address")
+    advice = _("Only its own people look after a partner's budgets: invite them first.")
+
+
+class ChargeFixed(Conflict):
+    code = "charge-fixed"
+    title = _("Who looks after this budget cannot be chosen")
+    advice = _("A run's budget is looked after by its teachers, a partner's own by its administrators.")
+
+
 class RequestDecided(Conflict):
     code = "request-decided"
     title = _("This request has been answered already")

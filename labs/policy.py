@@ -3,8 +3,9 @@
 from uuid import UUID
 
 from app.access import Actor
-from labs.models import Budget, ComputeRequest, LabSession, RequestKind, SessionView
+from labs.models import Budget, BudgetKind, ComputeRequest, LabSession, RequestKind, SessionView
 
+PUT_IN_CHARGE = frozenset({BudgetKind.PROGRAM, BudgetKind.CONTEST, BudgetKind.PROJECT})
 DECIDED_BY_OPERATORS = frozenset({RequestKind.GRANT, RequestKind.EXTENSION, RequestKind.CORRECTION})
 
 
@@ -101,6 +102,11 @@ def may_see_partners_budgets(actor: Actor, partner_id: UUID) -> bool:
 def may_shape(actor: Actor, budget: Budget) -> bool:
     """Opening a budget below, changing its dates, closing it, moving credits: the partner's own business."""
     return actor.administers(budget.partner_id)
+
+
+def may_put_in_charge(actor: Actor, budget: Budget) -> bool:
+    """Who looks after a program, a contest or a project; a run's teachers are those of the run."""
+    return may_shape(actor, budget) and budget.kind in PUT_IN_CHARGE
 
 
 def may_change_budget(actor: Actor, budget: Budget) -> bool:

@@ -20,9 +20,9 @@ from app.spreadsheet import csv_response
 from courses import live_class, policy, queries
 from courses.live_class import Result, Row, Wanted
 from courses.models import CourseRun, Enrollment, EnrollmentState
-from courses.services import enrollment
+from courses.services import enrollment, runs
 from labs import queries as labs_queries
-from labs.services import sessions
+from labs.services import idle, sessions
 
 blp = Blueprint("teaching", __name__, template_folder="../templates")
 
@@ -104,6 +104,18 @@ def together(run_id: UUID) -> ResponseReturnValue:
     return redirect(_back(run_id, Wanted.of(form)), 303)
 
 
+@blp.post("/runs/<uuid:run_id>/units/<uuid:unit_id>/idle")
+@signed_in
+def set_idle(run_id: UUID, unit_id: UUID) -> ResponseReturnValue:
+    """After how many minutes without work labs of a unit are stopped; empty: as the center says."""
+    text = request.form.get("idle_minutes", "").strip()
+    with transaction():
+        minutes = int(text) if text.isdecimal() else (0 if text else None)  # 0 is refused, with the range
+        runs.set_idle_minutes(current_actor(), run_id, unit_id, minutes)
+    flash(_("Labs of this unit now stop after that time without work."), "success")
+    return redirect(url_for(".show", run_id=run_id), 303)
+
+
 @blp.post("/runs/<uuid:run_id>/class/people")
 @signed_in
 def add(run_id: UUID) -> ResponseReturnValue:
@@ -180,6 +192,8 @@ def _view(run_id: UUID) -> dict[str, Any]:
         "rows": live_class.choose(everybody, wanted, at),
         "wanted": wanted,
         "form_key": uuid7().hex,
+        "lab_units": queries.lab_units(run) if policy.leads(actor, run) else [],
+        "idle_range": (idle.SHORTEST, idle.LONGEST),
         "live_count": len(labs),
         "spending_micro": sum(lab.flavor.price_micro for lab in labs if lab.ready_at),
         "waiting": page_of(queries.waiting(run_id), size=100).items,

@@ -13,10 +13,11 @@ from app.db import db
 from app.errors import Invalid
 from app.ids import uuid7
 from courses import policy, queries
-from courses.errors import CourseArchived, NotPublished, SeatsTaken, SlugTaken
+from courses.errors import CourseArchived, NotALab, NotPublished, SeatsTaken, SlugTaken
 from courses.models import CourseRun, CourseState, RunState, RunTeacher, SeatPool, TeachingRole
 from courses.services import enrollment
-from labs.services import admission, budgets
+from labs.models import LabTemplate
+from labs.services import admission, budgets, templates
 
 
 def open_run(
@@ -117,6 +118,19 @@ def set_seats(actor: Actor, run_id: UUID, partner_id: UUID | None, cap: int) -> 
     audit.record(actor, "run.seats", pool, partner_id=run.course.partner_id, run_id=run_id, cap=(before, cap))
     enrollment.fill(actor, run, pool.id)
     return pool
+
+
+def set_idle_minutes(actor: Actor, run_id: UUID, unit_id: UUID, minutes: int | None) -> LabTemplate:
+    """Say after how many minutes without work labs of this unit are stopped; None: as their center says.
+
+    The lab belongs to the version of the course, so this holds for every run of that version.
+    """
+    run = queries.run(actor, run_id)
+    require(policy.leads(actor, run))
+    unit = queries.unit(run, unit_id)
+    if unit.lab_template_id is None:
+        raise NotALab
+    return templates.set_idle_minutes(actor, unit.lab_template_id, minutes)
 
 
 def cancel(actor: Actor, run_id: UUID, reason: str) -> CourseRun:

@@ -24,7 +24,7 @@ from labs.schemas.budget_tree import (
     TreeQuerySchema,
 )
 from labs.schemas.budgets import BudgetSchema, TransferSchema
-from labs.services import budget_tree
+from labs.services import budget_tree, budgets
 
 blp = Blueprint("budget_tree_api", __name__, url_prefix="/api/v1", description="The tree of compute budgets")
 
@@ -118,6 +118,26 @@ def close(budget_id: UUID) -> Budget:
     actor = current_actor()
     with transaction():
         return budget_tree.close(actor, queries.visible_budget(actor, budget_id).id)
+
+
+@blp.put("/budgets/<uuid:budget_id>/managers/<uuid:person_id>")
+@signed_in
+@scope("budgets:write")
+@blp.response(204)
+def put_in_charge(budget_id: UUID, person_id: UUID) -> None:
+    """Let somebody of the partner look after a program, a contest or a project."""
+    with transaction():
+        budgets.put_in_charge(current_actor(), budget_id, person_id)
+
+
+@blp.delete("/budgets/<uuid:budget_id>/managers/<uuid:person_id>")
+@signed_in
+@scope("budgets:write")
+@blp.response(204)
+def relieve(budget_id: UUID, person_id: UUID) -> None:
+    """Let somebody look after it no longer."""
+    with transaction():
+        budgets.relieve(current_actor(), budget_id, person_id)
 
 
 @blp.post("/budgets/<uuid:budget_id>/shares")

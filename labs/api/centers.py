@@ -11,8 +11,8 @@ from labs.models import Center
 from labs.queries.drift import DriftReport, drift
 from labs.schemas import (
     CenterBriefSchema,
+    CenterChangeSchema,
     CenterSchema,
-    CenterStateSchema,
     DriftSchema,
 )
 from labs.services import centers
@@ -42,9 +42,15 @@ def show_drift() -> DriftReport:
 @blp.patch("/<slug>")
 @signed_in
 @scope("operations:write")
-@blp.arguments(CenterStateSchema)
+@blp.arguments(CenterChangeSchema)
 @blp.response(200, CenterBriefSchema)
-def set_center_state(body: dict[str, Any], slug: str) -> Center:
-    """Open a center, let it drain, or close it for maintenance."""
+def change_center(body: dict[str, Any], slug: str) -> Center:
+    """Open a center, let it drain, close it for maintenance; say when its labs count as idle."""
+    actor = current_actor()
     with transaction():
-        return centers.set_state(current_actor(), slug, body["state"])
+        require(policy.may_operate(actor))
+        if "state" in body:
+            centers.set_state(actor, slug, body["state"])
+        if "idle_minutes" in body:
+            centers.set_idle_minutes(actor, slug, body["idle_minutes"])
+        return queries.center(slug)

@@ -3,10 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Response, redirect, render_template, request, url_for
+from flask import Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
+import accounts.queries
 from app import clock
 from app.access import current_actor, signed_in
 from app.db import transaction
@@ -15,6 +16,7 @@ from app.locale import MICRO, pick
 from app.paging import page_of
 from app.spreadsheet import csv_response
 from labs import policy, queries
+from labs.errors import NotOfThePartner
 from labs.models import MAY_STAND_BELOW, Budget
 from labs.pages import drawing, forms
 from labs.pages.blueprint import blp
@@ -93,6 +95,29 @@ def grant(budget_id: UUID) -> ResponseReturnValue:
     return redirect(url_for(".budget", budget_id=budget_id), 303)
 
 
+@blp.post("/budgets/<uuid:budget_id>/managers")
+@signed_in
+def put_in_charge(budget_id: UUID) -> ResponseReturnValue:
+    """Let somebody look after a program, a contest or a project."""
+    queries.visible_budget(current_actor(), budget_id)
+    person = accounts.queries.person_by_email(request.form.get("email", ""))
+    if person is None:
+        raise NotOfThePartner
+    with transaction():
+        budgets.put_in_charge(current_actor(), budget_id, person.id)
+    flash(_("%(name)s looks after this budget now.", name=person.name), "success")
+    return redirect(url_for(".budget", budget_id=budget_id), 303)
+
+
+@blp.post("/budgets/<uuid:budget_id>/managers/<uuid:person_id>/relieve")
+@signed_in
+def relieve(budget_id: UUID, person_id: UUID) -> ResponseReturnValue:
+    """Let somebody look after it no longer."""
+    with transaction():
+        budgets.relieve(current_actor(), budget_id, person_id)
+    return redirect(url_for(".budget", budget_id=budget_id), 303)
+
+
 def _budget_view(budget_id: UUID) -> dict[str, Any]:
     actor = current_actor()
     found = queries.visible_budget(actor, budget_id)
@@ -120,6 +145,8 @@ def _budget_view(budget_id: UUID) -> dict[str, Any]:
         "may_grant": parent is None and not found.is_closed and policy.may_grant(actor),
         "may_change": not found.is_closed and policy.may_change_budget(actor, found),
         "may_shape": not found.is_closed and policy.may_shape(actor, found),
+        "others": [(row.id, pick(row)) for row in queries.budgets_of_partner(found.partner_id) if row.id != found.id],
+        "may_put_in_charge": not found.is_closed and policy.may_put_in_charge(actor, found),
         "may_stand_below": MAY_STAND_BELOW[found.kind],
         "askable": offered(found),
         "as_typed": forms.credits,

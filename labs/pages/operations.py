@@ -1,6 +1,6 @@
 """The operator's console."""
 
-from flask import redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from werkzeug.exceptions import BadRequest
@@ -17,7 +17,7 @@ from labs.pages.blueprint import blp
 from labs.pages.decisions import in_words
 from labs.queries import console
 from labs.queries.drift import drift
-from labs.services import centers
+from labs.services import centers, idle
 
 
 @blp.get("/operations")
@@ -37,6 +37,7 @@ def operations() -> str:
         numbers=console.center_numbers(),
         no_numbers=console.CenterNumbers(),
         states=list(CenterState),
+        idle_range=(idle.SHORTEST, idle.LONGEST),
         drift=drift(),
         line=console.line(),
         decisions=console.latest_decisions(),
@@ -59,6 +60,16 @@ def set_center_state(slug: str) -> ResponseReturnValue:
         raise BadRequest from None
     with transaction():
         centers.set_state(current_actor(), slug, state)
+    return redirect(url_for(".operations"), 303)
+
+
+@blp.post("/operations/centers/<slug>/idle")
+@signed_in
+def set_center_idle(slug: str) -> ResponseReturnValue:
+    """After how many minutes without work labs of a center are stopped."""
+    with transaction():
+        centers.set_idle_minutes(current_actor(), slug, request.form.get("idle_minutes", 0, type=int))
+    flash(_("Labs of this center now stop after that time without work."), "success")
     return redirect(url_for(".operations"), 303)
 
 

@@ -9,7 +9,7 @@ from labs.schemas.budgets import (
     PurseSchema,
     TransferSchema,
 )
-from labs.schemas.centers import CenterBriefSchema, CenterSchema, CenterStateSchema, DriftSchema, FlavorSchema
+from labs.schemas.centers import CenterBriefSchema, CenterChangeSchema, CenterSchema, DriftSchema, FlavorSchema
 from labs.schemas.holds import ExtendHoldSchema, HoldSchema, HoldUsageSchema, ReserveSchema
 from labs.schemas.life import (
     AnswerLookSchema,
@@ -31,8 +31,8 @@ __all__ = [
     "BudgetUsageSchema",
     "CapSchema",
     "CenterBriefSchema",
+    "CenterChangeSchema",
     "CenterSchema",
-    "CenterStateSchema",
     "DriftSchema",
     "ExtendHoldSchema",
     "ExtendSchema",

@@ -25,6 +25,7 @@ class CenterBriefSchema(ma.Schema):
     title_en = fields.String()
     state = fields.Enum(CenterState, by_value=True)
     session_limit = fields.Integer()
+    idle_minutes = fields.Integer(metadata={"description": "without work, until a lab is stopped"})
     unreachable_since = fields.AwareDateTime(allow_none=True)
 
 
@@ -32,8 +33,9 @@ class CenterSchema(CenterBriefSchema):
     flavors = fields.Nested(FlavorSchema, many=True)
 
 
-class CenterStateSchema(ma.Schema):
-    state = fields.Enum(CenterState, by_value=True, required=True)
+class CenterChangeSchema(ma.Schema):
+    state = fields.Enum(CenterState, by_value=True)
+    idle_minutes = fields.Integer(strict=True, metadata={"description": "without work, until a lab is stopped"})
 
 
 class DriftCenterSchema(ma.Schema):

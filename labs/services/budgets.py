@@ -5,13 +5,14 @@ from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
 
+import accounts.queries
 from app import audit
 from app.access import Actor, MemberRole, require
 from app.db import db
 from app.errors import NotFound
 from app.ids import uuid7
 from labs import ledger, policy, queries
-from labs.errors import BudgetClosed, NotAPartnersBudget, NotBelow
+from labs.errors import BudgetClosed, ChargeFixed, NotAPartnersBudget, NotBelow, NotOfThePartner
 from labs.models import MAY_STAND_BELOW, Budget, BudgetKind, BudgetManager, MemberCap
 
 
@@ -144,6 +145,36 @@ def set_cap(actor: Actor, budget_id: UUID, person_id: UUID, cap_micro: int | Non
 def appoint(actor: Actor, budget_id: UUID, person_id: UUID) -> None:
     """Let a person look after the budget. Whoever asks has decided that they may (the run's teachers)."""
     db.session.execute(insert(BudgetManager).values(budget_id=budget_id, person_id=person_id).on_conflict_do_nothing())
+
+
+def put_in_charge(actor: Actor, budget_id: UUID, person_id: UUID) -> None:
+    """Let somebody of the partner look after one of its programs, contests or projects. Twice is once."""
+    budget = queries.visible_budget(actor, budget_id)
+    _require_charge(actor, budget)
+    if budget.is_closed:
+        raise BudgetClosed(budget=str(budget_id))
+    if all(row.partner_id != budget.partner_id for row in accounts.queries.memberships(person_id)):
+        raise NotOfThePartner
+    appoint(actor, budget_id, person_id)
+    audit.record(actor, "budget.put-in-charge", budget, partner_id=budget.partner_id, person_id=person_id)
+
+
+def relieve(actor: Actor, budget_id: UUID, person_id: UUID) -> None:
+    """Let somebody look after the budget no longer."""
+    budget = queries.visible_budget(actor, budget_id)
+    _require_charge(actor, budget)
+    manager = db.session.get(BudgetManager, (budget_id, person_id))
+    if manager is None:
+        raise NotFound
+    db.session.delete(manager)
+    audit.record(actor, "budget.relieve", budget, partner_id=budget.partner_id, person_id=person_id)
+
+
+def _require_charge(actor: Actor, budget: Budget) -> None:
+    """Of a run those are in charge who teach it, and of a partner's own budget its administrators."""
+    require(policy.may_shape(actor, budget))
+    if not policy.may_put_in_charge(actor, budget):
+        raise ChargeFixed(kind=budget.kind)
 
 
 def _refreshed(budget: Budget) -> Budget:

@@ -14,7 +14,7 @@ from app.db import db
 from app.errors import Conflict
 from labs import policy, queries
 from labs.models import Center, CenterState, Flavor, Rate
-from labs.services import operators
+from labs.services import idle, operators
 
 TELL_AFTER = timedelta(seconds=60)  # without an answer
 
@@ -60,6 +60,17 @@ def set_state(actor: Actor, slug: str, state: CenterState) -> Center:
     if center.state is not state:
         audit.record(actor, "center.state", center, state=(center.state, state))
         center.state = state
+    return center
+
+
+def set_idle_minutes(actor: Actor, slug: str, minutes: int) -> Center:
+    """Say after how many minutes without work labs of a center are stopped, where their template says nothing else."""
+    require(policy.may_operate(actor))
+    idle.check_minutes(minutes)
+    center = queries.center(slug, lock=True)
+    if center.idle_minutes != minutes:
+        audit.record(actor, "center.idle", center, idle_minutes=(center.idle_minutes, minutes))
+        center.idle_minutes = minutes
     return center
 
 

@@ -15,6 +15,7 @@ from accounts.services import notices
 from app import audit, clock
 from app.access import SYSTEM, Actor, require
 from app.db import db
+from app.errors import Invalid
 from labs import policy, queries
 from labs.errors import InvalidRequest, KeepAliveSpent, LabIsEnding, LabNotReady
 from labs.models import IDLE_NOTICE, Center, LabSession, LabTemplate, SessionActivity, SessionState
@@ -30,6 +31,14 @@ notices.describe(
 FRESH = timedelta(minutes=2)  # older reports say nothing about now
 KEEP_ALIVES = 3  # for one session
 LONGEST_KEEP_ALIVE = 120  # minutes at a time
+SHORTEST, LONGEST = 5, 24 * 60  # minutes without work that a center or a template may ask for
+
+
+def check_minutes(minutes: int) -> None:
+    """Refuse what nobody can have meant: less leaves no time for the warning, more saves nothing."""
+    if not SHORTEST <= minutes <= LONGEST:
+        detail = _("From %(shortest)s to %(longest)s minutes.", shortest=SHORTEST, longest=LONGEST)
+        raise Invalid(errors=[{"pointer": "#/idle_minutes", "detail": detail}])
 
 
 def window(session: LabSession) -> timedelta:

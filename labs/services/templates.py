@@ -12,7 +12,9 @@ from app import audit
 from app.access import Actor, MemberRole, require
 from app.db import db
 from app.errors import Invalid
+from labs import queries
 from labs.models import Flavor, LabFile, LabTemplate
+from labs.services import idle
 
 LARGEST_FILES_BYTES = 8 * 1024 * 1024
 
@@ -52,6 +54,26 @@ def prepare(
     db.session.add(template)
     db.session.flush()
     audit.record(actor, "lab_template.prepare", template, partner_id=partner_id, files=[path for path, _c in files])
+    return template
+
+
+def set_idle_minutes(actor: Actor, template_id: UUID, minutes: int | None) -> LabTemplate:
+    """Say after how many minutes without work labs of this template are stopped; None: as their center says.
+
+    Whoever asks has already decided that they may (the course's own teachers).
+    """
+    if minutes is not None:
+        idle.check_minutes(minutes)
+    template = queries.template(template_id)
+    audit.record(
+        actor,
+        "lab_template.idle",
+        template,
+        partner_id=template.partner_id,
+        idle_minutes=(template.idle_minutes, minutes),
+    )
+    template.idle_minutes = minutes
+    db.session.flush()
     return template
 
 

@@ -15,7 +15,16 @@ from accounts.models import IdentityProvider, PasswordReset, SecondFactor, finge
 from accounts.models_life import Erasure
 from app import clock
 from app.db import db
-from labs.models import Budget, Command, LabSession, LedgerTransaction, SessionState, SessionView, ViewState
+from labs.models import (
+    Budget,
+    BudgetKind,
+    Command,
+    LabSession,
+    LedgerTransaction,
+    SessionState,
+    SessionView,
+    ViewState,
+)
 from tests.architecture.world import ISSUER, PASSWORD, World
 
 HUB = "http://labs.test/hub/oauth_callback"
@@ -239,6 +248,7 @@ def _of_labs(world: World) -> dict[str, Example]:
     program = root | {"kind": "program"}
     days = {"title_zh": "项目", "title_en": "Program", "starts_on": "2026-01-01", "ends_on": "2027-01-01"}
     center = {"slug": "embedded"}
+    in_charge = {"person_id": str(world.school.teacher.id)}
     hub = {"center": "embedded", "user": "u", "server": "lab-0"}
     wish = {
         "budget_id": world.ids["budget_id"],
@@ -287,6 +297,16 @@ def _of_labs(world: World) -> dict[str, Example]:
         "POST /internal/labs": Example(json={"center": "embedded", "labs": []}),
         "POST /budgets/<budget_id>/members/<person_id>": Example(form={"cap": "5"}),
         "PUT /api/v1/budgets/<budget_id>/members/<person_id>": Example(json={"cap_micro": 5_000_000}),
+        "POST /budgets/<budget_id>/managers": Example(
+            form={"email": "spare@home.example"}, arrange=lambda: _a_project(world)
+        ),
+        "POST /budgets/<budget_id>/managers/<person_id>/relieve": Example(
+            ids=in_charge, arrange=lambda: _a_project(world)
+        ),
+        "PUT /api/v1/budgets/<budget_id>/managers/<person_id>": Example(arrange=lambda: _a_project(world)),
+        "DELETE /api/v1/budgets/<budget_id>/managers/<person_id>": Example(
+            ids=in_charge, arrange=lambda: _a_project(world)
+        ),
         "POST /budgets/<budget_id>/shares": Example(form={"how": "raise", "amount": "1"}),
         "POST /budgets/<budget_id>/below": Example(form=days | {"kind": "program"}, ids=partners),
         "POST /budgets/<budget_id>/change": Example(form=days),
@@ -327,10 +347,18 @@ def _of_labs(world: World) -> dict[str, Example]:
         "POST /budgets/<budget_id>/grant": Example(form={"amount": "1", "key": "walk"}, ids=partners),
         "POST /api/v1/budgets/<budget_id>/grants": Example(json=transfer | valid, ids=partners),
         "POST /operations/centers/<slug>/state": Example(form={"state": "draining"}, ids=center),
+        "POST /operations/centers/<slug>/idle": Example(form={"idle_minutes": "20"}, ids=center),
         "PATCH /api/v1/centers/<slug>": Example(json={"state": "draining"}, ids=center),
         "POST /operations/periods": Example(form={"month": "2026-02"}, arrange=_booked_in_february),
         "POST /api/v1/periods": Example(json={"month": "2026-02"}, arrange=_booked_in_february),
     }
+
+
+def _a_project(world: World) -> None:
+    """Not a run: so that who looks after it can be chosen."""
+    budget_id = UUID(world.ids["budget_id"])
+    db.session.execute(sa.update(Budget).where(Budget.id == budget_id).values(kind=BudgetKind.PROJECT))
+    db.session.commit()
 
 
 def _let_in() -> None:
@@ -360,6 +388,8 @@ def _of_courses(world: World) -> dict[str, Example]:
         "POST /runs/<run_id>/units/<unit_id>/launch": Example(form=lease, ids=lab),
         "GET /api/v1/runs/<run_id>/units/<unit_id>/launch-panel": Example(ids=lab),
         "POST /api/v1/runs/<run_id>/units/<unit_id>/sessions": Example(json=lease, ids=lab),
+        "POST /runs/<run_id>/units/<unit_id>/idle": Example(form={"idle_minutes": "45"}, ids=lab),
+        "PUT /api/v1/runs/<run_id>/units/<unit_id>/idle": Example(json={"idle_minutes": 45}, ids=lab),
         "POST /runs/<run_id>/class/people": Example(form={"email": "spare@home.example"}),
         "POST /runs/<run_id>/class/removals": Example(form={"person_id": world.ids["person_id"], "reason": "left"}),
         "DELETE /api/v1/runs/<run_id>/enrollments/<person_id>": Example(json={"reason": "left"}),

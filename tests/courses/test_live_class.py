@@ -191,3 +191,22 @@ def test_the_api_does_the_same(school, run, students, browser):
 
     assert (extended["done"], stopped["done"], late["done"]) == (True, True, False)
     assert late["code"] == "lab-is-ending"
+
+
+def test_a_teacher_says_when_labs_of_a_unit_are_idle(app, school, run, students, browser):
+    unit = next(unit for unit in queries.units(run.version_id) if unit.is_lab)
+    page, api = f"/runs/{run.id}/units/{unit.id}/idle", f"/api/v1/runs/{run.id}/units/{unit.id}/idle"
+    template = queries.lab_units(run)[0][1]
+
+    assert browser.post(page, data={"idle_minutes": "90"}).status_code == 303
+    db.session.refresh(template)
+    assert template.idle_minutes == 90
+    assert f'value="{90}"' in browser.get(f"/runs/{run.id}/class").text
+    assert browser.put(api, json={"idle_minutes": 45}).json == {"idle_minutes": 45}
+    for wrong in ("1", "99999", "x"):
+        assert browser.post(page, data={"idle_minutes": wrong}).status_code == 422
+    assert browser.post(page, data={"idle_minutes": ""}).status_code == 303
+    db.session.refresh(template)
+    assert template.idle_minutes is None
+    student = sign_in(app, students[0])
+    assert student.post(page, data={"idle_minutes": "90"}).status_code == 403

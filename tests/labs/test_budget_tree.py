@@ -544,3 +544,49 @@ def test_the_api_refuses_what_makes_no_sense(app, administrator, root):
 
     assert [browser.post(below, json=each).status_code for each in wrong] == [422] * 5
     assert browser.post(below, json=body | {"ends_at": "2026-04-01T00:00:00Z"}).status_code == 201
+
+
+# --- who looks after it, and moving sideways ----------------------------------------------------------------------
+
+
+def test_somebody_of_the_partner_is_put_in_charge_of_a_program(app, make, partner, administrator, boss, root):
+    program, member = opened(boss, root), make.member(partner, MemberRole.TEACHER)
+    url, browser = f"/budgets/{program.id}", sign_in(app, administrator)
+    theirs = sign_in(app, member)
+    assert theirs.get(url).status_code == 404
+
+    assert browser.post(url + "/managers", data={"email": member.email}).status_code == 303
+    assert browser.post(url + "/managers", data={"email": member.email}).status_code == 303
+    assert theirs.get(url).status_code == 200
+    assert member.email in browser.get(url).text
+    assert theirs.post(url + "/managers", data={"email": member.email}).status_code == 403
+
+    assert browser.post(f"{url}/managers/{member.id}/relieve").status_code == 303
+    assert theirs.get(url).status_code == 404
+    assert browser.post(f"{url}/managers/{member.id}/relieve").status_code == 404
+
+
+def test_strangers_are_not_put_in_charge_and_a_run_has_its_teachers(app, make, partner, administrator, boss, root):
+    program, run = opened(boss, root), make.budget(1, parent=root, partner_id=partner.id)
+    member, stranger, browser = make.member(partner), make.member(make.partner()), sign_in(app, administrator)
+    api = "/api/v1/budgets/{}/managers/{}".format
+
+    assert browser.put(api(program.id, stranger.id)).json["code"] == "not-of-the-partner"
+    assert browser.post(f"/budgets/{program.id}/managers", data={"email": "no@where.example"}).status_code == 409
+    assert browser.put(api(run.id, member.id)).json["code"] == "charge-fixed"
+    assert browser.put(api(program.id, member.id)).status_code == 204
+    assert browser.delete(api(program.id, member.id)).status_code == 204
+    assert db.session.get(BudgetManager, (program.id, member.id)) is None
+
+
+def test_the_page_moves_credits_sideways_once_for_each_form(app, administrator, boss, root):
+    first, second = opened(boss, root, fund_micro=10 * MICRO, key="a"), opened(boss, root)
+    browser = sign_in(app, administrator)
+    page = browser.get(f"/budgets/{first.id}").text
+    assert f'<option value="{second.id}">' in page
+
+    for _ in range(2):
+        data = {"to": str(second.id), "amount": "4", "key": "one-form"}
+        assert browser.post(f"/budgets/{first.id}/move", data=data).status_code == 303
+
+    assert (left(first.id), left(second.id)) == (6, 4)

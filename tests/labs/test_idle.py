@@ -14,7 +14,7 @@ from labs import ledger
 from labs.errors import InvalidRequest, KeepAliveSpent, LabIsEnding
 from labs.models import BudgetManager, SessionActivity, SessionState
 from labs.services import idle, news, sessions
-from tests.make import as_actor
+from tests.make import as_actor, sign_in
 
 C = 1_000_000
 
@@ -241,3 +241,18 @@ def test_what_is_asked_inside_the_lab_is_bounded_too_and_refused_without_a_word(
     assert answers == [True] * 6 + [False] * 2
     assert campus.again(lab.id).keep_alives == 3
     assert campus.again(lab.id).keep_alive_until == time.now() + timedelta(minutes=120 - 10)
+
+
+def test_an_operator_says_when_labs_of_a_center_are_idle(app, campus, lab):
+    operator = sign_in(app, campus.make.platform(PlatformRole.OPERATOR))
+    student = sign_in(app, campus.student)
+
+    by_page = operator.post("/operations/centers/embedded/idle", data={"idle_minutes": "20"})
+    assert (by_page.status_code, campus.again(lab.id).center.idle_minutes) == (303, 20)
+    assert "nothing has run for 20 minutes" in student.get(f"/labs/{lab.id}").text
+    by_api = operator.patch("/api/v1/centers/embedded", json={"idle_minutes": 40})
+    assert (by_api.status_code, by_api.json["idle_minutes"], by_api.json["state"]) == (200, 40, "up")
+    for wrong in ("4", "1441", "-1", "", "x"):
+        assert operator.post("/operations/centers/embedded/idle", data={"idle_minutes": wrong}).status_code == 422
+    assert student.post("/operations/centers/embedded/idle", data={"idle_minutes": "20"}).status_code == 403
+    assert campus.again(lab.id).center.idle_minutes == 40
