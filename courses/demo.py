@@ -16,15 +16,19 @@ from accounts import queries as accounts_queries
 from accounts.models import Partner, Person
 from app import clock
 from app.access import Actor
+from app.db import db
 from app.locale import MICRO
+from courses import queries
 from courses.models import Course, CourseLevel, CourseRun, TeachingRole
 from courses.services import catalog, enrollment, runs
 from labs import ledger
-from labs.models import Budget, Flavor, Hold
+from labs.models import GRACE_SECONDS, Budget, Flavor, Hold, LabSession, LabTemplate, SessionState
 from labs.services import templates
 
 CONTENT = Path(__file__).parent / "demo_content"
 QUIET = frozenset({"wang.wei", "chen.chen", "liu.yang", "ma.li"})  # who have used compute; nobody signs in as them
+LEASE_MINUTES = 120  # of the labs that ran before
+ASKED_SECONDS = LEASE_MINUTES * 60 + GRACE_SECONDS
 COURSES = ("deep-learning-first-steps", "iot-data-analysis", "hpc-basics")
 
 
@@ -129,20 +133,47 @@ def _run(campus: Campus, actor: Actor, course: Course, plan: Mapping[str, Any], 
 
 def _past(campus: Campus, row: CourseRun, run: Mapping[str, Any]) -> None:
     """What the students have used since the run began: an hour or two on most days, less on Sundays."""
-    flavor = campus.flavors[0]
+    flavor, lab = campus.flavors[0], queries.lab_units(row)[0][1]
     people = [campus.people[key].id for key in run["students"] if key in QUIET]
     for days_ago in range(-run["starts_at"] - 1, 0, -1):
         with clock.at(_day(-days_ago) + timedelta(hours=6)):
             if clock.now().weekday() == 6:
                 continue
             asks = [
-                ledger.Ask(row.budget_id, person_id, flavor.id, 7200, f"demo:{row.id}:{days_ago}:{number}")
+                ledger.Ask(row.budget_id, person_id, flavor.id, ASKED_SECONDS, f"demo:{row.id}:{days_ago}:{number}")
                 for number, person_id in enumerate(people)
                 if (number + days_ago) % 3
             ]
             holds = [hold for hold in ledger.reserve_many(asks) if isinstance(hold, Hold)]
             seconds = [2400 + 900 * ((days_ago + number) % 5) for number in range(len(holds))]
             ledger.settle_many([(hold.id, spent) for hold, spent in zip(holds, seconds, strict=True)])
+            labs = [_ended(lab, hold.id, spent) for hold, spent in zip(holds, seconds, strict=True)]
+            db.session.add_all(labs)
+            db.session.flush()
+
+
+def _ended(template: LabTemplate, hold_id: UUID, seconds: int) -> LabSession:
+    """The lab for which credits were promised and charged: it ran so long, and its hub has forgotten it."""
+    hold, now = db.session.get_one(Hold, hold_id, populate_existing=True), clock.now()
+    ended_at = now + timedelta(seconds=seconds)
+    return LabSession(
+        person_id=hold.person_id,
+        template_id=template.id,
+        flavor_id=hold.flavor_id,
+        center_id=hold.center_id,
+        budget_id=hold.budget_id,
+        hold_id=hold.id,
+        state=SessionState.SETTLED,
+        lease_minutes=LEASE_MINUTES,
+        attempts=1,
+        ready_at=now,
+        lease_ends_at=now + timedelta(minutes=LEASE_MINUTES),
+        stop_reason="student",
+        ended_at=ended_at,
+        forgotten_at=ended_at,
+        seconds_used=seconds,
+        charged_micro=hold.posted_micro,
+    )
 
 
 def _day(days_from_now: int) -> datetime:

@@ -16,7 +16,10 @@ from app.access import NOBODY
 from app.db import db
 from courses import prose, queries
 from courses.models import CourseRun, Enrollment, EnrollmentState, Unit
-from labs.models import LabFile
+from labs import ledger
+from labs import queries as labs_queries
+from labs.models import LabFile, LabSession
+from labs.queries.drift import drift
 from tests.make import as_actor
 
 CONTENT = courses.demo.CONTENT
@@ -65,6 +68,20 @@ def test_every_text_exists_in_both_languages_and_renders(campus):
             assert len(prose.html(body)) > 100
     labs = db.session.scalars(sa.select(LabFile.path)).all()
     assert sum(path.endswith(".ipynb") for path in labs) == 5
+
+
+def test_who_used_compute_had_labs_and_the_books_add_up(campus):
+    partner = db.session.scalars(sa.select(Partner).where(Partner.slug == "haibin")).one()
+
+    used = labs_queries.usage_of_people(partner.id)
+
+    assert used
+    assert all(row.sessions > 3 for row in used)
+    for lab in db.session.scalars(sa.select(LabSession)):
+        assert lab.charged_micro == lab.hold.posted_micro > 0
+        assert lab.seconds_used == lab.hold.posted_seconds
+    assert ledger.audit() == []
+    assert drift().total == 0
 
 
 def test_every_file_in_the_folder_is_used():
