@@ -96,6 +96,7 @@ def moment(value: datetime | None, style: str = "medium") -> str:
     if value is None:
         return "–"
     patterns = {"time": "HH:mm", "date": _DAY[language()], "medium": f"{_DAY[language()]} HH:mm"}
+    patterns["long"] = f"{patterns['medium']}:ss"
     return str(format_datetime(value, patterns.get(style, style)))
 
 

@@ -8,15 +8,18 @@ from flask import Response, render_template, request
 from flask_babel import gettext as _
 
 from app import locale
-from app.access import current_actor, require_person, signed_in
+from app.access import Actor, current_actor, require_person, signed_in
+from app.errors import Remedy
 from app.locale import pick
 from app.paging import page_of
 from app.spreadsheet import csv_response
 from labs import queries
+from labs.errors import BudgetExhausted, MemberCapExhausted
 from labs.models import Decision, Outcome
 from labs.pages.blueprint import blp
 from labs.queries import DecisionFilter
 from labs.schemas.decisions import problem_for
+from labs.services import admission
 
 CSV_ROWS = 10_000
 
@@ -79,9 +82,21 @@ def decision(decision_id: UUID) -> str:
         problem=problem_for(row),
         numbers=row.inputs.get("numbers", {}),
         is_mine=row.person_id == require_person(actor),
+        more=_more_credits(actor, row),
         pick=lambda known: known.get("title_en" if locale.language() == "en" else "title_zh", ""),
         moment=lambda text: datetime.fromisoformat(text) if text else None,
     )
+
+
+def _more_credits(actor: Actor, row: Decision) -> tuple[Remedy, ...]:
+    """What those who look after the budget can do about a refusal that was somebody else's."""
+    if row.person_id == actor.person_id or row.budget_id is None or row.problem is None:
+        return ()
+    if row.reason not in (BudgetExhausted.reason, MemberCapExhausted.reason) or not queries.manages(
+        actor, row.budget_id
+    ):
+        return ()
+    return admission.more_credits(queries.budget(row.budget_id), row.reason, row.problem["layer"])
 
 
 def in_words(row: Decision) -> dict[str, Any]:

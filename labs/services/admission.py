@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -49,6 +50,7 @@ from labs.queries.facts import MINUTE
 LABS_AT_ONCE = 3  # live sessions of one person
 STARTS_A_MINUTE = 6  # of one person
 MEGABYTE = 1024 * 1024
+CENT = locale.MICRO // 100  # what is missing is asked for in hundredths of a credit
 
 
 @dataclass(frozen=True)
@@ -358,16 +360,16 @@ def _layer(name: str, limit: int, held: int) -> dict[str, object]:
 
 def _with_remedies(case: Case, refusal: LaunchRefused) -> LaunchRefused:
     if isinstance(refusal, (MemberCapExhausted, BudgetExhausted, TrancheEndsBeforeLease)):
-        refusal.remedies = _what_would_fit(case)
+        refusal.remedies = (*_what_would_fit(case), *_whom_to_ask(case, refusal))
     elif isinstance(refusal, BudgetOverrun):
         refusal.remedies = (Remedy("ask-administrator", _("Ask your university's administrator to balance it")),)
     return refusal
 
 
 def _what_would_fit(case: Case) -> tuple[Remedy, ...]:
-    """A shorter lease or a cheaper flavor, where one fits; and whom to ask."""
+    """A shorter lease or a cheaper flavor, where one fits."""
     known = queries.means(case.budget.id, case.person_id)
-    found = [Remedy("ask-for-compute", _("Ask your teacher for more compute"))]
+    found: list[Remedy] = []
     cheaper = [flavor for flavor in case.granted if flavor.price_micro < case.flavor.price_micro]
     fits = [flavor for flavor in cheaper if _fitting(case, known, flavor) >= case.minutes]
     if fits:
@@ -377,6 +379,30 @@ def _what_would_fit(case: Case) -> tuple[Remedy, ...]:
     if minutes >= 1:
         found.insert(0, Remedy("shorter-lease", _("Launch it for %(minutes)s minutes: that fits", minutes=minutes)))
     return tuple(found)
+
+
+def _whom_to_ask(case: Case, refusal: LaunchRefused) -> tuple[Remedy, ...]:
+    """Who looks after the budget asks for what is missing with one click; everybody else asks them."""
+    layer = refusal.members.get("layer")
+    is_short = isinstance(refusal, (BudgetExhausted, MemberCapExhausted))
+    if (
+        not is_short
+        or not isinstance(layer, dict)
+        or not queries.manages(accounts_queries.actor(case.person_id), case.budget.id)
+    ):
+        return (Remedy("ask-for-compute", _("Ask your teacher for more compute")),)
+    return more_credits(case.budget, refusal.reason, layer)
+
+
+def more_credits(budget: Budget, reason: str, layer: dict[str, Any]) -> tuple[Remedy, ...]:
+    """For those who look after a budget that refused: the form that asks for what was missing, filled in."""
+    missing = max(CENT, -(-(layer["asked"] - layer["left"]) // CENT) * CENT)
+    kind = "supplement" if budget.parent_id else "grant"
+    url = f"/budgets/{budget.id}/requests/new?kind={kind}&amount={missing / locale.MICRO:.2f}"
+    ask = Remedy("ask-for-credits", _("Ask for %(credits)s credits more", credits=locale.credits_text(missing)), url)
+    if reason == MemberCapExhausted.reason:
+        return (Remedy("larger-share", _("Set a larger share"), f"/budgets/{budget.id}"), ask)
+    return (ask,)
 
 
 def _fitting(case: Case, known: Means, flavor: Flavor) -> int:

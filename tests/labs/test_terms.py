@@ -8,7 +8,7 @@ from app.errors import Forbidden, NotFound
 from labs import errors
 from labs.models import SessionState
 from labs.services import terms
-from tests.make import as_actor
+from tests.make import as_actor, sign_in
 
 
 @pytest.fixture
@@ -67,3 +67,31 @@ def test_terms_that_do_not_exist_are_not_accepted(campus, operator):
 def test_only_operators_publish(campus):
     with pytest.raises(Forbidden):
         publish(as_actor(campus.student))
+
+
+def test_the_page_shows_the_terms_and_takes_a_yes(app, campus, operator):
+    browser = sign_in(app, campus.student)
+    assert browser.get("/centers/embedded/terms").status_code == 200
+    publish(operator)
+    publish(operator, "Be very kind.\n<b>Really.</b>")
+
+    page = browser.get("/centers/embedded/terms").text
+    assert "In force: version 2" in page
+    assert "&lt;b&gt;Really.&lt;/b&gt;" in page
+    assert "Be kind." in page  # the version before
+    assert browser.post("/centers/embedded/terms/accept", data={"number": "1"}).status_code == 409
+    assert browser.post("/centers/embedded/terms/accept", data={"number": "2"}).status_code == 303
+    assert "You accepted them on Mar 2, 2026 17:00" in browser.get("/centers/embedded/terms").text
+
+
+def test_operators_publish_on_the_page_in_both_languages(app, campus):
+    browser = sign_in(app, campus.make.platform(PlatformRole.OPERATOR))
+
+    empty = browser.post("/centers/embedded/terms", data={"text_zh": "请友善。", "text_en": " "})
+    done = browser.post("/centers/embedded/terms", data={"text_zh": "请友善。", "text_en": "Be kind."})
+
+    assert (empty.status_code, done.status_code) == (422, 303)
+    student = sign_in(app, campus.student)
+    assert "Be kind." in student.get("/centers/embedded/terms").text
+    assert student.post("/centers/embedded/terms", data={"text_zh": "x", "text_en": "x"}).status_code == 403
+    assert "/centers/embedded/terms" in browser.get("/operations").text
