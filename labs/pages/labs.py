@@ -16,6 +16,7 @@ from labs import policy, queries
 from labs.deciding import taking_place
 from labs.errors import CenterUnreachable, LabNotReady
 from labs.models import LabSession, SessionState
+from labs.months import Month
 from labs.pages import running
 from labs.pages.blueprint import blp
 from labs.services import line, sessions
@@ -42,13 +43,16 @@ def home_part() -> dict[str, object]:
 def index() -> str:
     """My labs: those that live, and what the others cost."""
     person_id = require_person(current_actor())
+    live = queries.live_sessions_of(person_id)
     return render_template(
         "labs/index.html",
-        live=queries.live_sessions_of(person_id),
+        live=live,
+        turns={session.id: queries.outlook(session) for session in live if session.state is SessionState.WAITING},
         pager=page_of(queries.ended_sessions_of(person_id)),
         shares=queries.caps_of_person(person_id),
         storage=queries.storage_of(person_id),
         looks=page_of(queries.views_into_labs_of(person_id), size=10).items,
+        this_month=Month.of(clock.now()),
         now=clock.now(),
     )
 
@@ -118,6 +122,10 @@ def _view(session_id: UUID) -> dict[str, Any]:
         "may_stop": session.is_live
         and session.state is not SessionState.STOPPING
         and policy.may_stop_session(actor, session, manages=manages),
+        "may_ask_correction": not session.is_live
+        and session.hold is not None
+        and session.charged_micro > session.hold.corrected_micro
+        and policy.may_ask_correction(actor, session, manages=manages),
         "may_see_budget": policy.may_see_budget(actor, queries.budget(session.budget_id), manages=manages),
         "cost": session.cost_so_far(now),
         "now": now,

@@ -230,3 +230,61 @@ def test_the_console_shows_the_line_drift_losses_and_finds_people(app, campus, m
     assert campus.student.name in found
     assert "Nothing has run here yet." in nobody
     assert operator.get("/operations?state=wrong").status_code == 400
+
+
+def test_a_charge_is_provisional_while_the_center_does_not_answer(app, campus, mine):
+    session = campus.running()
+    paths = (f"/labs/{session.id}", "/labs")
+    assert not any("provisional" in mine.get(path).text for path in paths)
+
+    campus.hub.down = True
+    campus.run("reconcile_centers")
+    assert all("provisional" in mine.get(path).text for path in paths)
+
+    campus.hub.down = False
+    campus.run("reconcile_centers")
+    assert not any("provisional" in mine.get(path).text for path in paths)
+
+
+def test_a_lab_in_line_shows_its_place_among_my_labs(app, campus, mine, make):
+    campus.center.session_limit = 1
+    person = make.person()
+    make.cap(campus.budget, person)
+    campus.running(60, who=person)
+    campus.launch()
+
+    page = mine.get("/labs").text
+
+    assert f"Place 1 in line at {campus.center.title_en}" in page
+    assert "probably free at Mar 2, 2026 18:0" in page
+
+
+def test_a_lab_that_was_charged_leads_to_its_account_and_to_a_correction(app, campus, mine, clock):
+    from datetime import timedelta
+
+    session = campus.running(60)
+    assert "/correction" not in mine.get(f"/labs/{session.id}").text
+    clock.shift(timedelta(minutes=30))
+    mine.post(f"/labs/{session.id}/stop")
+    for _ in range(2):
+        campus.run("follow_sessions")
+
+    assert f"/labs/{session.id}/correction" in mine.get(f"/labs/{session.id}").text
+    assert f"/labs/{session.id}/ledger" in mine.get("/labs").text
+    campus.again(session.id).hold.corrected_micro = campus.again(session.id).charged_micro
+    db.session.commit()
+    assert "/correction" not in mine.get(f"/labs/{session.id}").text
+
+
+def test_the_console_says_in_words_what_was_decided(app, campus, make, mine):
+    lab = campus.running(60)
+    mine.post(f"/labs/{lab.id}/extend", data={"minutes": "100000", "key": "k"})
+    operator = sign_in(app, make.platform(PlatformRole.OPERATOR))
+
+    page = operator.get("/operations").text
+    card = page[page.index('id="decisions"') : page.index('id="budgets"')]
+
+    assert "Extend" in card
+    assert "That is longer than this lab may run at a stretch" in card
+    assert "EXCEEDS_MAX_REQUEST" not in card
+    assert "/labs/decisions/" in card
