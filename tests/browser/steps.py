@@ -114,6 +114,17 @@ def run_in_new_cell(page: Page, code: str) -> str:
     return output.inner_text().strip()
 
 
+def ask_for_compute(page: Page, campus: Campus) -> None:
+    """Who looks after a run's budget asks for more, on its page."""
+    page.goto(f"{campus.platform_url}/budgets")
+    page.locator("main table a", has_text=COURSE).first.click()
+    page.get_by_role("link", name="Ask for compute").click()
+    page.locator("#amount").fill("12.5")
+    page.locator("#reason").fill("两个班一起做最后一章")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.wait_for_url(re.compile(r"/requests/[0-9a-f-]{36}$"))
+
+
 def stop(page: Page, lab: str) -> None:
     """Stop the lab on its page and wait until it is settled."""
     page.goto(lab)

@@ -15,7 +15,9 @@ PEOPLE = (None, "amira", "zhang.min", "zhou.ting", "he.jing", "gao.yuan")
 
 @pytest.fixture(scope="module")
 def past(browser: Browser, campus: Campus) -> None:
-    """Somebody has used a lab, so that no page is empty."""
+    """Somebody has used a lab, and somebody asks for compute, so that no page is empty."""
+    with steps.another(browser, campus, "zhang.min") as page:
+        steps.ask_for_compute(page, campus)
     with steps.another(browser, campus, "amira") as page:
         steps.go_to_lab_unit(page, campus)
         lab = steps.launch(page)

@@ -39,14 +39,11 @@ NO_PAGES = {
     "labs.partner_budget_csv",
     "labs.requests_csv",
     "labs.decisions_csv",
-    "labs.new_correction",  # for who had a lab that was charged
     "teaching.export",
     "labs.partner_statement_file",
     "labs.budget_statement_file",
     "labs.my_usage_file",
     "labs.my_usage_now",  # lead to the current month
-    "labs.my_usage",  # where that leads; the same page as a budget's statement
-    "labs.show_request",  # nobody of the demo has asked for compute yet
     "labs.budget_statement_now",
 }
 SAME_FOR_ALL = {"apidocs.show", "problems.index", "problems.show"}  # looked at once, by the first who comes
