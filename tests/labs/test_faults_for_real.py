@@ -24,7 +24,7 @@ from flask import Flask
 from app.config import Settings
 from app.db import db
 from app.factory import create_app
-from labs import ledger_audit
+from labs import ledger
 from labs.models import HoldState, LabSession, SessionState
 from labs.queries.drift import drift
 from tests import campus as campuses
@@ -126,7 +126,7 @@ class Books:
         """What is wrong now: drift, an audit that differs, a server that nobody pays for."""
         with self.app.app_context():
             try:
-                found = [str(item) for item in drift().items] + [str(line) for line in ledger_audit.audit()]
+                found = [str(item) for item in drift().items] + [str(line) for line in ledger.audit()]
                 paid = {f"lab-{row.id.hex}" for row in db.session.query(LabSession) if _is_paid(row)}
             except sa.exc.DBAPIError as error:
                 return [str(error)]
@@ -366,7 +366,7 @@ ENDED = {str(state) for state in SessionState if not state.is_live}
 
 def audit(books: Books) -> None:
     with books.app.app_context():
-        assert ledger_audit.audit() == []
+        assert ledger.audit() == []
 
 
 def test_a_server_killed_behind_our_back_is_settled(own, books, student, lab, for_a_minute):

@@ -10,7 +10,7 @@ from sqlalchemy import event
 from app.audit import AuditEntry
 from app.db import db, transaction
 from app.jobs import run_job
-from labs import ledger_audit, queries
+from labs import ledger, queries
 from labs.models import LabSession, SessionState
 from labs.services import sessions
 from tests.labs.conftest import build
@@ -124,7 +124,7 @@ def test_a_worker_killed_while_it_offers_places_loses_none_and_gives_none_twice(
     assert shown(campus) == expected
     assert offers_told() == [campus.ids[n] for n in (2, 3, 4, 5)]
     assert queries.miscounted_loads() == {}
-    assert ledger_audit.audit() == []
+    assert ledger.audit() == []
     if instant == LAST:
         assert not fuse.blown, "the last instant must lie beyond the whole round"
 
