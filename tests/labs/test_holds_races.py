@@ -233,13 +233,14 @@ def _traces(action):
 
 
 def test_what_a_settlement_returns_is_promised_in_the_same_batch(app, campus):
-    full = reserve(campus, "everything", seconds=36_000).hold
+    full = reserve(campus, "most of it", seconds=8 * 3600).hold
+    reserve(campus, "the rest", seconds=2 * 3600)
 
-    answers = _done([_wish(campus, "before it"), _end(campus, full.id, 3600), _wish(campus, "too much", 9 * 3600)])
+    answers = _done([_wish(campus, "before it"), _end(campus, full.id, 3600), _wish(campus, "too much", 7 * 3600)])
 
     assert _said([answers[0], answers[2]]) == [(C, False), "BudgetExhausted"]
     assert (answers[1].state, answers[1].posted_micro) == (HoldState.SETTLED, C)
-    assert campus.purse() == (8 * C, C, C)
+    assert campus.purse() == (6 * C, 3 * C, C)
     assert _traces("hold.settle") == [full.id]
     assert ledger.audit() == []
 
