@@ -123,6 +123,15 @@ def test_usage_is_cumulative_and_never_goes_back(budget, student, center):
     assert purse(budget) == (9 * C, C - C // 3, C // 3)
 
 
+def test_settling_for_less_than_was_posted_charges_what_was_posted(budget, student, center):
+    hold = reserve(budget, student, center)
+    ledger.post(hold.id, 1800)
+
+    ledger.settle(hold.id, 600)
+
+    assert (hold.posted_seconds, purse(budget)) == (1800, (9_500_000, 0, 500_000))
+
+
 def test_settling_or_voiding_twice_changes_nothing(budget, student, center):
     hold = reserve(budget, student, center)
     ledger.settle(hold.id, 1800)
@@ -512,6 +521,17 @@ def test_a_promise_that_nobody_used_is_given_back_in_the_end(budget, student, ce
 
     assert (early, late, purse(budget)) == (0, 1, (10 * C, 0, 0))
     assert hold.state is HoldState.EXPIRED
+
+
+def test_what_has_ended_neither_expires_nor_is_voided_again(budget, student, center, clock):
+    voided, settled = (reserve(budget, student, center, key=key) for key in "ab")
+    for _twice in range(2):
+        ledger.void(voided.id)
+    ledger.settle(settled.id, 1800)
+    clock.shift(timedelta(days=1))
+
+    assert ledger.expire_holds() == 0
+    assert (voided.state, settled.state) == (HoldState.VOIDED, HoldState.SETTLED)
 
 
 def test_a_promise_under_which_a_lab_lives_is_kept(campus, clock):

@@ -1,7 +1,7 @@
 """The ledger under many threads at once, with real commits: Hypothesis chooses what meets what."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from app import clock as time
 from app.db import db, transaction
 from app.errors import Conflict
 from labs import ledger
+from labs.errors import BudgetExhausted, MemberCapExhausted
 from labs.models import Command, Hold, HoldState, LedgerPeriod, LedgerTransaction, MemberCap, Purse
 from tests.labs.test_races import at_once
 
@@ -272,3 +273,78 @@ def test_a_period_is_closed_after_those_who_book_and_before_those_who_come(app, 
     assert ledger.audit() == []
     db.session.execute(sa.text("TRUNCATE ledger_period CASCADE"))
     db.session.commit()
+
+
+def meanwhile(app, first, second):
+    """What the second command gives or raises that comes while the transaction of the first is still open."""
+
+    def work():
+        with app.app_context():
+            try:
+                with transaction():
+                    return second()
+            except Exception as error:
+                return error
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction():
+            first()
+            answer = pool.submit(work)
+            wait([answer], timeout=0.4)
+        return answer.result(timeout=5)
+
+
+def ask(world, person, credits, key):
+    return ledger.reserve_many([ledger.Ask(world.below, world.people[person], world.flavor, 3600 * credits, key)])[0]
+
+
+def held(world):
+    with transaction():
+        return ask(world, 0, 1, "held").id
+
+
+def test_who_reserves_waits_for_the_purse_and_decides_on_what_is_left(app, world):
+    answer = meanwhile(app, lambda: ask(world, 0, 3, "first"), lambda: ask(world, 1, 1, "second"))
+
+    assert isinstance(answer, BudgetExhausted)
+
+
+def test_who_reserves_waits_for_the_cap_and_decides_on_what_is_left(app, world):
+    with transaction():
+        db.session.get_one(MemberCap, (world.below, world.people[0])).cap_micro = 2 * C
+
+    answer = meanwhile(app, lambda: ask(world, 0, 2, "first"), lambda: ask(world, 0, 1, "second"))
+
+    assert isinstance(answer, MemberCapExhausted)
+
+
+def test_who_posts_waits_for_the_hold_and_leaves_it_when_it_is_closed(app, world):
+    hold_id = held(world)
+
+    posted = meanwhile(app, lambda: ledger.settle(hold_id, 600), lambda: ledger.post(hold_id, 1800).posted_seconds)
+
+    assert posted == 600
+    assert ledger.audit() == []
+
+
+def test_a_hold_that_somebody_is_at_does_not_expire(app, world, clock):
+    hold_id = held(world)
+    clock.shift(timedelta(hours=5))
+
+    expired = meanwhile(app, lambda: ledger.settle(hold_id, 60), ledger.expire_holds)
+
+    assert expired == 0
+    assert ledger.audit() == []
+
+
+def test_who_has_read_a_hold_before_looks_again_under_the_lock(app, world):
+    hold_id = held(world)
+
+    with transaction():
+        before = db.session.get_one(Hold, hold_id)
+        assert before.state is HoldState.OPEN
+        at_once(app, lambda _number: ledger.settle(hold_id, 600).id, 1)
+        posted = ledger.post(hold_id, 1800).posted_seconds
+
+    assert posted == 600
+    assert ledger.audit() == []
