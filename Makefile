@@ -5,6 +5,7 @@ RUN ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run install install-dev test check doctor bench access translations screenshots clean
+.PHONY: cluster cluster-down cluster-test
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -22,6 +23,15 @@ check: install-dev ## what must hold before a change goes in: style, types, impo
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n auto
+
+cluster: install ## build a real Slurm with four nodes on this machine (Debian, root)
+	@$(BIN)/python -m deploy.cluster up
+
+cluster-down: install ## take it down; nothing of it stays
+	@$(BIN)/python -m deploy.cluster down
+
+cluster-test: install-dev ## run the tests against a real Slurm of their own
+	$(BIN)/pytest -n0 tests/cluster -rs
 
 doctor: install ## say what is missing or wrong here, and how to mend it
 	@$(BIN)/chancai doctor

@@ -20,6 +20,8 @@ SECONDS_TO_ANSWER = 10.0
 SECONDS_TO_HEAR = 3.0
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 TIMEZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}")
+WORD_OF_SLURM = re.compile(r"[A-Za-z0-9_.:,=@-]{0,128}")
+LONGEST_MINUTES = 7 * 24 * 60
 RESERVED = re.compile(
     r"(JUPYTER|JPY_|LD_|PYTHON|CHANCAI_|MEM_LIMIT|CPU_LIMIT).*|PATH|HOME|USER|SHELL|TMPDIR|BASH_ENV|ENV"
 )
@@ -29,6 +31,18 @@ NOT_REACHED = "The platform cannot be reached, and no lab starts without it. Ple
 
 class Refused(Exception):
     """The platform says no, or does not answer as it should. The text is fit for the person who waits."""
+
+
+@dataclass(frozen=True)
+class SlurmOrder:
+    """What the platform says of the job a lab becomes. What is empty the center's settings say."""
+
+    minutes: int | None = None
+    account: str = ""
+    qos: str = ""
+    partition: str = ""
+    gres: str = ""
+    reservation: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,8 @@ class Spec:
     home_left_bytes: int | None = None  # of the center's quota; None: there is none
     environment: Mapping[str, str] = field(default_factory=dict)
     files: tuple[LessonFile, ...] = ()
+    accelerators: int = 0
+    slurm: SlurmOrder = SlurmOrder()
 
     @property
     def default_url(self) -> str:
@@ -122,7 +138,24 @@ def _spec(spec: Mapping[str, Any]) -> Spec:
         home_left_bytes=_bytes(spec.get("home_left_bytes")),
         environment=_environment(spec.get("environment") or {}),
         files=tuple(_file(file) for file in spec.get("files") or ()),
+        accelerators=_number(spec.get("accelerators") or 0, 1024),
+        slurm=_slurm(spec.get("slurm") or {}),
     )
+
+
+def _number(value: Any, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError(f"{value!r:.40} is out of all bounds")
+    return value
+
+
+def _slurm(order: Mapping[str, Any]) -> SlurmOrder:
+    words = {name: str(order.get(name) or "") for name in ("account", "qos", "partition", "gres", "reservation")}
+    for name, word in words.items():
+        if not WORD_OF_SLURM.fullmatch(word):
+            raise ValueError(f"{name} is no word of Slurm's")
+    minutes = order.get("minutes")
+    return SlurmOrder(minutes=None if minutes is None else max(1, _number(minutes, LONGEST_MINUTES)), **words)
 
 
 def _bytes(count: Any) -> int | None:

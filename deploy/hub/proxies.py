@@ -4,7 +4,7 @@ from typing import Any
 
 from jupyterhub.proxy import ConfigurableHTTPProxy
 
-from deploy.hub.spawners import LabSpawner
+from deploy.hub.saving import SavingSpawner
 
 
 class SavingProxy(ConfigurableHTTPProxy):
@@ -12,6 +12,6 @@ class SavingProxy(ConfigurableHTTPProxy):
 
     async def delete_user(self, user: Any, server_name: str = "") -> None:
         spawner = user.spawners[server_name]
-        if isinstance(spawner, LabSpawner):
+        if isinstance(spawner, SavingSpawner):
             await spawner.save_documents()
         await super().delete_user(user, server_name)

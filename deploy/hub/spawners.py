@@ -23,27 +23,24 @@ from urllib.parse import quote, urlsplit
 
 from jupyterhub.spawner import LocalProcessSpawner
 from tornado import web
-from tornado.httpclient import HTTPRequest
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from traitlets import Integer, Unicode
 
-from deploy.hub import bubblewrap, lesson_files, rooms
+from deploy.hub import bubblewrap, lesson_files
 from deploy.hub.admission import Spec
 from deploy.hub.bubblewrap import HOME, HUB_SOCKET, SOCKETS, Walls, owner_of, python_paths
 from deploy.hub.relay import Relay, connect_to_lab
 from deploy.hub.reports import Lab, Reporter
+from deploy.hub.saving import SavingSpawner
 
 HERE = Path(__file__).parent
 LAB = HERE / "lab"
 LAB_SOCKET = "lab.sock"
 SECONDS_BETWEEN_LOOKS = 0.03
 LINES_KEPT, LONGEST_LINE = 30, 400
-SECONDS_TO_SAVE = 3.0
 SMALLEST_FILE_MB = 16  # what a lab may write however full its home is
-LONGEST_ANSWER_BYTES = 1 << 16
 
 
-class LabSpawner(LocalProcessSpawner):
+class LabSpawner(SavingSpawner, LocalProcessSpawner):
     """What both kinds share. `granted` is what the platform's admission said, set by the hub's hook before a start."""
 
     homes_dir = Unicode(config=True, help="The folder of the students' homes")
@@ -55,7 +52,6 @@ class LabSpawner(LocalProcessSpawner):
     walled = False
     granted: Spec | None = None
     said: deque[str]
-    _was_asked_to_save = False
 
     @property
     def home(self) -> Path:
@@ -95,34 +91,8 @@ class LabSpawner(LocalProcessSpawner):
         await self.save_documents()
         await super().stop(now=now)
 
-    async def save_documents(self) -> None:
-        """Have the browsers that look at the lab save everything, once, and for three seconds at the most.
-
-        Asked by the proxy while the lab can still be reached, see `proxies.py`. What the lab answers matters not.
-        """
-        if self._was_asked_to_save or self.server is None or self.proc is None or self.proc.poll() is not None:
-            return
-        self._was_asked_to_save = True
-        activity = await asyncio.to_thread(rooms.read_activity, self.room, self.uid)
-        if activity is None or not activity.browsers:
-            return
-        client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=LONGEST_ANSWER_BYTES)
-        request = HTTPRequest(
-            f"http://{self.server.ip}:{self.server.port}{self.server.base_url}chancai/save",
-            method="POST",
-            headers={"Authorization": f"token {self.api_token}", "Content-Type": "application/json"},
-            body="{}",
-            follow_redirects=False,
-            request_timeout=SECONDS_TO_SAVE,
-        )
-        try:
-            async with asyncio.timeout(SECONDS_TO_SAVE):
-                answer = await client.fetch(request)
-            self.log.info("%s has saved: %s", self._log_name, ascii(answer.body[:100].decode("utf-8", "replace")))
-        except Exception as error:  # a lab may answer anything, or nothing
-            self.log.warning("%s did not save before its end: %s", self._log_name, type(error).__name__)
-        finally:
-            client.close()
+    def may_be_asked(self) -> bool:
+        return self.proc is not None and self.proc.poll() is None
 
     def get_env(self) -> dict[str, str]:
         """The lab's whole environment: nothing is inherited from the hub."""
@@ -188,12 +158,10 @@ class LabSpawner(LocalProcessSpawner):
     # Shared parts
 
     def server_command(self, spec: Spec, limits: dict[str, int], *arguments: str) -> list[str]:
-        megabyte = 1 << 20
-        limits = {"CORE": 0, "DATA": spec.memory_mb * megabyte, "FSIZE": self._longest_file(spec), **limits}
+        limits = {"CORE": 0, "DATA": spec.memory_mb << 20, "FSIZE": self._longest_file(spec), **limits}
         return [
-            *[sys.executable, "-I", str(LAB / "start.py"), json.dumps(limits)],
-            f"--LabApp.app_settings_dir={LAB / 'settings' / spec.language}",
-            *arguments,
+            *[sys.executable, "-I", str(LAB / "start.py")],
+            *server_arguments(spec, limits, *arguments),
             *self.get_args(),
         ]
 
@@ -358,6 +326,11 @@ class PlainSpawner(LabSpawner):
         notebooks = f"--ServerApp.root_dir={self.home}"
         server = self.server_command(spec, {}, notebooks, *root)
         return [sys.executable, "-I", str(HERE / "watchdog.py"), *server]
+
+
+def server_arguments(spec: Spec, limits: dict[str, int], *arguments: str) -> list[str]:
+    """What `lab/start.py` is called with: limits, and arguments of the server."""
+    return [json.dumps(limits), f"--LabApp.app_settings_dir={LAB / 'settings' / spec.language}", *arguments]
 
 
 def language(wanted: str) -> dict[str, str]:

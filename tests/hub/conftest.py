@@ -79,11 +79,12 @@ class Campus:
     token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     tester_token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     process: subprocess.Popen[bytes] | None = None
+    center: str = CENTER
 
     def __post_init__(self) -> None:
         self.client = JupyterHub(self.api_url, self.token)
         self.tester = JupyterHub(self.api_url, self.tester_token)
-        hub = {"center": CENTER, "api_url": self.api_url, "public_url": self.public_url, "token": self.token}
+        hub = {"center": self.center, "api_url": self.api_url, "public_url": self.public_url, "token": self.token}
         more = {"client_id": self.platform.client[0], "client_secret": self.platform.client[1]}
         self.hubs_file = self.folder / "hubs.json"
         self.hubs_file.write_text(json.dumps([{**hub, **more, "admission_secret": self.platform.admission_secret}]))
