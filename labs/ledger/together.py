@@ -1,6 +1,7 @@
 """Settle and reserve in one go: what many programs want of a budget at the same moment, under one set of locks.
 
-What is settled comes first: credits that return can be promised again at once. Four round trips, whatever the number.
+What is settled comes first: credits that return can be promised again at once. A handful of round trips,
+whatever the number.
 """
 
 from collections.abc import Callable, Sequence

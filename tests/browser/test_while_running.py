@@ -84,7 +84,7 @@ def test_a_teacher_extends_a_students_lab_and_looks_inside_with_a_yes(
         row = teacher.get_by_role("row", name=re.compile("李娜"))
         expect(row).to_contain_text("Running")
         row.get_by_role("checkbox").check()
-        teacher.get_by_label("Minutes").fill("10")
+        teacher.get_by_label("Minutes", exact=True).fill("10")
         teacher.locator("#class-together").get_by_role("button", name="Extend").click()
         expect(teacher.locator("#class-results")).to_contain_text("1 of 1")
         expect(row).to_contain_text("+10 min")
