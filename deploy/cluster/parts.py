@@ -129,9 +129,16 @@ def everything(layout: Layout) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            if process.uids().real in uids or process.environ().get(MARK) == str(layout.folder):
+            if process.uids().real in uids or _is_marked(process.pid, layout):
                 ours.append(process)
     return ours
+
+
+def _is_marked(pid: int, layout: Layout) -> bool:
+    """Read from the kernel: slurmstepd writes its title over the start of its environment, and psutil stops there."""
+    with contextlib.suppress(OSError):
+        return f"{MARK}={layout.folder}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return False
 
 
 def _bury(processes: Sequence[psutil.Process]) -> None:
