@@ -1,7 +1,9 @@
 """What `make cluster-down` leaves behind: nothing."""
 
+import contextlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -42,9 +44,17 @@ def test_a_cluster_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not [name for name in cluster.accounts if accounts.exists(name)]
     assert not [one for one in ours if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert not [one for one in psutil.process_iter() if one.uids().real in uids]
+    mark = f"{parts.MARK}={folder}".encode()
+    assert not [one for one in environments() if mark in one]  # slurmstepd is root's, and hides what psutil reads
     listening = {one.laddr.port for one in psutil.net_connections() if one.status == psutil.CONN_LISTEN}
     assert not listening & set(range(port, port + 20))
     assert command(folder, "down").returncode == 0  # once more does no harm
+
+
+def environments() -> Iterator[bytes]:
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            yield path.read_bytes()
 
 
 @pytest.mark.parametrize(("root", "apt", "says"), [(False, True, "it needs root"), (True, False, "no apt-get")])
