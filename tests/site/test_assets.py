@@ -85,6 +85,7 @@ def test_every_icon_in_use_is_in_the_sprite_and_no_other() -> None:
     sprite = set(re.findall(r'<symbol id="([^"]+)"', (VENDOR / "tabler-icons" / "icons.svg").read_text()))
     text = "\n".join(path.read_text() for path in TEMPLATES)
     called = set(re.findall(r"""\bicon\(\s*["']([a-z0-9-]+)["']""", text))
+    called |= set(re.findall(r"""\bempty\(.*["']([a-z0-9-]+)["']\)""", text))
     quoted = set(re.findall(r"""["']([a-z][a-z0-9-]*)["']""", text))
 
     assert called <= sprite
