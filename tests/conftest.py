@@ -30,7 +30,13 @@ NOW = "2026-03-02T09:00:00+00:00"
 
 # Tests that share something heavy, a real hub or a whole campus, run one after another in one worker. By path, since
 # pytest-xdist 3.8 does not see its own `xdist_group` marks under pytest 9.2.
-TOGETHER = {"tests/browser/": "campus", "tests/embedded/test_run.py": "campus", "tests/hub/": "hub"}
+TOGETHER = {
+    "tests/browser/": "campus",
+    "tests/embedded/test_run.py": "campus",
+    "tests/hub/": "hub",
+    "tests/labs/test_faults_for_real.py": "campus that is broken",
+    "tests/labs/test_clock_for_real.py": "campus whose clock is set",
+}
 
 __all__ = ["as_actor", "campus", "sign_in"]
 

@@ -61,5 +61,11 @@ class Student:
         found: dict[str, Any] = self.http.get(f"/api/v1/lab-sessions/{session_id}").json()
         return found
 
+    def live(self) -> list[str]:
+        """This person's sessions that have not ended; others may be shown to them, too."""
+        me = self.http.get("/api/v1/me").json()["id"]
+        seen = self.http.get("/api/v1/lab-sessions/", params={"live": True}).json()
+        return [str(one["id"]) for one in seen if one["person"]["id"] == me]
+
     def state(self, session_id: str) -> str:
         return str(self.session(session_id)["state"])

@@ -104,8 +104,13 @@
       if (caption) { box.setAttribute("role", "group"); box.setAttribute("aria-label", caption.textContent); }
     }
   };
-  new ResizeObserver(markScrollers).observe(document.body);
-  document.addEventListener("htmx:load", markScrollers);
+  const sizes = new ResizeObserver(markScrollers);  // what is wide may change while the page keeps its size: fonts
+  const watchSizes = () => {
+    sizes.observe(document.body);
+    for (const inner of document.querySelectorAll(".table-scroll > *")) sizes.observe(inner);
+  };
+  watchSizes();
+  document.addEventListener("htmx:load", () => { watchSizes(); markScrollers(); });
 
   // Filter boxes: <input data-filter="selector"> hides what does not contain the words.
   document.addEventListener("input", (event) => {

@@ -154,7 +154,8 @@ def test_everything_works_without_javascript(plain: Page, campus: Campus) -> Non
     steps.launch(plain)
     reload_until_it_says(plain, "Open JupyterLab")
     plain.get_by_role("button", name="Stop", exact=True).click()
-    plain.get_by_role("dialog").get_by_role("button", name="Stop the lab").click()
+    with plain.expect_navigation():
+        plain.get_by_role("dialog").get_by_role("button", name="Stop the lab").click()
 
     reload_until_it_says(plain, "This lab has ended")
     expect(plain.locator("#lab-status")).to_contain_text("was charged")

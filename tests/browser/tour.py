@@ -25,6 +25,8 @@ WIDTHS = (1280, 360)
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 RULES: dict[str, Any] = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
 AXE = Axe().axe_script
+# What the page does when its size changes is done before the second frame: nobody sees it sooner.
+TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 NO_PAGES = {
     "home_sign_in.depart",  # to the sign-in of a university, and back
     "home_sign_in.arrive",
@@ -129,6 +131,7 @@ class Guide:
             if response is None or response.status >= 400:
                 self._complain(f"answers {response and response.status}")
             self.page.evaluate(AXE)
+        self.page.evaluate(TWO_FRAMES)
 
     def _judge(self, path: str, look: Look) -> None:
         found = (

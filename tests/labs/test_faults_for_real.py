@@ -114,7 +114,7 @@ class Books:
                 row = database.execute("SELECT * FROM lab_session WHERE id = %s", (session,)).fetchone()
                 if row is not None and holds(row):
                     return row
-                assert time.monotonic() < deadline, row
+                assert time.monotonic() < deadline, f"{session} is {row and row['state']}: {row}"
                 time.sleep(0.005)
 
     def let_a_minute_pass(self) -> None:
@@ -251,6 +251,12 @@ class Life:
     @property
     def row(self) -> Row:
         return self.books.row(self.sessions[-1])
+
+    def begin(self) -> "Life":
+        """End what an earlier test may have left running, for a launch would lead there."""
+        for session in self.student.live():
+            self.student.stop(session)
+        return self
 
     def launch(self) -> None:
         """The lab that is there, or a new one where that has ended or is about to."""
@@ -456,7 +462,7 @@ def test_a_lease_that_ends_stops_the_lab_and_all_of_it_is_paid(books, teacher, f
 
 @pytest.mark.parametrize("part", PARTS)
 def test_kill_9_at_every_transition(own, books, student, teacher, lab, watch, part):
-    one, other = Life(books, student, lab), Life(books, teacher, lab)
+    one, other = Life(books, student, lab).begin(), Life(books, teacher, lab).begin()
     lives = Lives(own, one, other)
     for transition in TRANSITIONS:
         lives.at(transition, lambda: kill(own, part))
