@@ -11,7 +11,7 @@ from labs.models.budgets import (
     RequestKind,
     RequestState,
 )
-from labs.models.centers import Center, CenterLoad, CenterState, CenterTerms, Flavor, Rate, TermsAcceptance
+from labs.models.centers import Center, CenterKind, CenterLoad, CenterState, CenterTerms, Flavor, Rate, TermsAcceptance
 from labs.models.decisions import Decision, Outcome
 from labs.models.homes import HomeRemoval, HomeUsage
 from labs.models.ledger import (
@@ -61,6 +61,7 @@ __all__ = [
     "BudgetKind",
     "BudgetManager",
     "Center",
+    "CenterKind",
     "CenterLoad",
     "CenterState",
     "CenterTerms",

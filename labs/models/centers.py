@@ -26,6 +26,14 @@ class CenterState(StrEnum):
     MAINTENANCE = "maintenance"
 
 
+class CenterKind(StrEnum):
+    """What runs the labs of a center, behind its hub."""
+
+    HOST = "host"
+    SLURM = "slurm"
+    KUBERNETES = "kubernetes"
+
+
 class Center(Entity):
     """A cluster and the hub in front of it. How to reach the hub stands in the settings, under `slug`."""
 
@@ -40,6 +48,8 @@ class Center(Entity):
     partner_id: Mapped[UUID] = mapped_column(ForeignKey(Partner.id))
     title_zh: Mapped[str]
     title_en: Mapped[str]
+    kind: Mapped[CenterKind] = mapped_column(default=CenterKind.HOST, server_default="host")
+    region: Mapped[str | None]  # where its disks stand, as in the terms of data: "CN-SC"; None: not said
     state: Mapped[CenterState] = mapped_column(default=CenterState.UP)
     session_limit: Mapped[int] = mapped_column(default=1000)
     start_limit: Mapped[int] = mapped_column(default=20, server_default="20")  # starts under way at once
@@ -78,6 +88,8 @@ class Flavor(Entity):
     memory_mb: Mapped[int]
     accelerators: Mapped[int] = mapped_column(default=0)
     accelerator_kind: Mapped[str | None]
+    partition: Mapped[str | None]  # of the scheduler; None: the center's own default
+    gres: Mapped[str | None]  # what the scheduler calls its accelerators, with their number: "npu:ascend:1"
     price_micro: Mapped[int] = mapped_column(BigInteger)  # micro-credits an hour: the rate in force, outside its bands
     longest_minutes: Mapped[int] = mapped_column(default=8 * 60)
     is_active: Mapped[bool] = mapped_column(default=True)
