@@ -15,7 +15,7 @@ from flask import Flask, Request, Response, current_app, g, request, session
 from flask_login import LoginManager, UserMixin, current_user
 from sqlalchemy.exc import SQLAlchemyError
 
-from accounts import queries
+from accounts import queries, seen_tokens
 from accounts.errors import ScopeMissing
 from accounts.models import Person, PersonalToken, ServiceToken
 from accounts.queries import Visitor
@@ -109,6 +109,8 @@ def _load(request: Request) -> SignedIn | None:
 def _from_token(secret: str) -> SignedIn | None:
     if secret.startswith(service_tokens.PREFIX):
         found = queries.visitor_by_service_token(secret)
+        if isinstance(found, Visitor):
+            seen_tokens.remember(secret, found)
     else:
         asks_second_factor = not current_app.extensions["settings"].demo
         found = queries.visitor_by_token(secret, asks_second_factor=asks_second_factor)

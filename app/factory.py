@@ -77,6 +77,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     accounts.commands.init_app(app)
     labs.commands.init_app(app)
     demo.init_app(app, shown=settings.demo)
+    app.wsgi_app = labs.api.HoldEdge(app)  # type: ignore[method-assign]
     return app
 
 

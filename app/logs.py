@@ -14,6 +14,8 @@ SECRETS = re.compile(
     r"(\"?'?\s*[=:]\s*\"?'?)(bearer |token |basic )?[^\s\"'&,}]+"
 )
 
+NUMBER = re.compile(r"[\w-]{8,64}")
+
 
 class Redact(logging.Filter):
     """Replace what looks like a secret in a message; the last net, not the first."""
@@ -52,9 +54,13 @@ def init_app(app: Flask) -> None:
     app.after_request(_tell_the_number)
 
 
+def number_of(given: str) -> str:
+    """The number of a request: the one it brought in X-Request-Id, if that is one, or a new one."""
+    return given if NUMBER.fullmatch(given) else uuid7().hex
+
+
 def _number_the_request() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if re.fullmatch(r"[\w-]{8,64}", given) else uuid7().hex
+    g.request_id = number_of(request.headers.get("X-Request-Id", ""))
 
 
 def _tell_the_number(response: Any) -> Any:

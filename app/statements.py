@@ -42,6 +42,13 @@ class Read:
             return self._asked_again(values)
         return [self._made(row) for row in rows]
 
+    def question(self, **values: object) -> tuple["Question", dict[str, Any]]:
+        """The same, to be asked in the session's transaction with others; `made` makes rows of the answer."""
+        return Question.of(self._text), self._constants | values
+
+    def made(self, rows: list[tuple[Any, ...]]) -> list[Any]:
+        return [self._made(row) for row in rows]
+
     def _rows(self, values: dict[str, object]) -> list[tuple[Any, ...]]:
         connection = db.engines[READS].raw_connection()
         try:
@@ -91,6 +98,13 @@ class Question:
 
     def __init__(self, text: str) -> None:
         self.text = sa.text(text).compile(dialect=_DIALECT).string
+
+    @classmethod
+    def of(cls, compiled: str) -> "Question":
+        """Of a text that has the driver's own placeholders already."""
+        question = cls.__new__(cls)
+        question.text = compiled
+        return question
 
 
 def insertion(table: type[Base], rows: list[dict[str, Any]], *, where: str = "true") -> tuple[Question, dict[str, Any]]:

@@ -20,7 +20,7 @@ from flask import current_app
 from flask_babel import lazy_gettext as _
 
 from app.db import transaction
-from app.errors import DomainError, Unavailable
+from app.errors import Unavailable
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -55,7 +55,7 @@ class Group(Generic[Item, Answer]):
     """`work` gets a batch inside a transaction, and answers for each item, in its order: a result, or a refusal."""
 
     def __init__(
-        self, work: Callable[[list[Item]], Sequence[Answer | DomainError]], *, most: int = MOST, wait: float = WAIT
+        self, work: Callable[[list[Item]], Sequence[Answer | Exception]], *, most: int = MOST, wait: float = WAIT
     ) -> None:
         self._work, self._most, self._wait = work, most, wait
         self._lock = threading.Lock()
@@ -121,7 +121,7 @@ class Group(Generic[Item, Answer]):
         except Exception as fault:
             return fault
 
-    def _together(self, items: list[Item]) -> Sequence[Answer | DomainError]:
+    def _together(self, items: list[Item]) -> Sequence[Answer | Exception]:
         with _own_transaction():
             answers = self._work(items)
             if len(answers) != len(items):
@@ -132,7 +132,7 @@ class Group(Generic[Item, Answer]):
 class Groups(Generic[Item, Answer]):
     """A group for each of many things (a budget, say), made when needed: those of one never wait for another's."""
 
-    def __init__(self, work: Callable[[list[Item]], Sequence[Answer | DomainError]], *, most: int = MOST) -> None:
+    def __init__(self, work: Callable[[list[Item]], Sequence[Answer | Exception]], *, most: int = MOST) -> None:
         self._work, self._most = work, most
         self._lock = threading.Lock()
         self._groups: dict[Hashable, tuple[Group[Item, Answer], int]] = {}

@@ -13,6 +13,7 @@ from labs.api import (
     statements,
     terms,
 )
+from labs.api.hold_edge import HoldEdge
 
 BLUEPRINTS = (
     sessions.blp,
@@ -30,4 +31,4 @@ BLUEPRINTS = (
     decisions.blp,
 )
 
-__all__ = ["BLUEPRINTS", "terms"]
+__all__ = ["BLUEPRINTS", "HoldEdge", "terms"]

@@ -5,7 +5,8 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from flask import Response, jsonify, request
+import orjson
+from flask import Response, request
 from flask_smorest import Blueprint
 
 from app.access import current_actor, scope, signed_in
@@ -18,10 +19,11 @@ from labs.schemas import ExtendHoldSchema, HoldSchema, HoldUsageSchema, ReserveS
 from labs.services import holds
 from labs.services.holds import Reserved
 
+PATH = "/api/v1/holds/"
 blp = Blueprint(
     "holds_api",
     __name__,
-    url_prefix="/api/v1/holds",
+    url_prefix=PATH.rstrip("/"),
     description="Credits put aside by other programs than labs. Reserve them before the work starts, post what was "
     "used as often as you like, settle when it ends: what was not used returns. A request that got no answer is sent "
     "again with the same Idempotency-Key; then the answer says Idempotency-Replayed: true, and nothing happens twice.",
@@ -126,13 +128,22 @@ def void(hold_id: UUID) -> Response:
     return _shown(voided)
 
 
-def _key() -> str:
-    """The idempotency key, with or without the quotes of a structured header."""
-    given = request.headers.get("Idempotency-Key", "").strip()
+def json_of(hold: HoldFacts) -> bytes:
+    """The body of the answer that shows this hold."""
+    return orjson.dumps(_dump.one(_values(hold))) + b"\n"
+
+
+def key_in(header: str) -> str:
+    """The idempotency key, with or without the quotes of a structured header. Raises IdempotencyKeyMissing."""
+    given = header.strip()
     key = given[1:-1] if given[:1] == given[-1:] == '"' else given
     if not KEY.fullmatch(key):
         raise IdempotencyKeyMissing
     return key
+
+
+def _key() -> str:
+    return key_in(request.headers.get("Idempotency-Key", ""))
 
 
 def _reserved(reserved: Reserved, status: int) -> Response:
@@ -143,6 +154,4 @@ def _reserved(reserved: Reserved, status: int) -> Response:
 
 
 def _shown(hold: HoldFacts, status: int = 200) -> Response:
-    response = jsonify(_dump.one(_values(hold)))
-    response.status_code = status
-    return response
+    return Response(json_of(hold), status, mimetype="application/json")

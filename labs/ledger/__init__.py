@@ -25,13 +25,16 @@ from labs.ledger.holds import (
 )
 from labs.ledger.journal import Booking, lock_books
 from labs.ledger.rates import Tariff, price, tariff
-from labs.ledger.together import Done, settle_and_reserve
+from labs.ledger.rows import HoldRow
+from labs.ledger.together import Done, Sitting, open_sitting, settle_and_reserve
 
 __all__ = [
     "Ask",
     "Booking",
     "Difference",
     "Done",
+    "HoldRow",
+    "Sitting",
     "Tariff",
     "Used",
     "audit",
@@ -43,6 +46,7 @@ __all__ = [
     "lock_books",
     "longest_extension",
     "open_purse",
+    "open_sitting",
     "post",
     "post_many",
     "price",

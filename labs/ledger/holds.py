@@ -4,7 +4,7 @@ A batch locks what it needs (holds, caps, purses, each in the order of their ids
 writes everything with one statement. One refusal in a batch says nothing about the others.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -23,6 +23,7 @@ from labs.errors import HoldClosed, IdempotencyConflict, LaunchRefused
 from labs.ledger import journal, rates, refusals
 from labs.ledger.journal import Booking, Earlier, digest
 from labs.ledger.promise import Book, Denied, Granted, Want, decide, judge, longest
+from labs.ledger.rows import COLUMNS, AnyHold, HoldRow
 from labs.models import LIVE_STATES, Account, Command, Flavor, Hold, HoldState, LabSession
 
 UNUSED = timedelta(hours=1)  # after the last second that it pays for, until a hold that nobody closed is given back
@@ -91,8 +92,8 @@ def reserve(
     return answer
 
 
-def reserve_many(asks: Sequence[Ask], made: set[UUID] | None = None) -> list[Hold | LaunchRefused]:
-    """Answer each in the order of arrival: with a hold, or with why not. `made` collects the holds that are new."""
+def reserve_many(asks: Sequence[Ask]) -> list[Hold | LaunchRefused]:
+    """Answer each in the order of arrival: with a hold, or with why not."""
     now = clock.now()
     db.session.flush()
     members, keys = {(ask.budget_id, ask.person_id) for ask in asks}, [ask.key for ask in asks]
@@ -100,9 +101,11 @@ def reserve_many(asks: Sequence[Ask], made: set[UUID] | None = None) -> list[Hol
     book, earlier, (found,) = journal.open_book(members, {ask.budget_id for ask in asks}, keys, now, prices)
     refused, bookings = promises(book, asks, earlier, rates.offers_in(found), now)
     new = written(bookings, journal.book_new(bookings) if bookings else set(), earlier)
-    if made is not None:
-        made.update(hold.id for hold in new)
-    return [answered(ask, refused, earlier) for ask in asks]
+    for row in new:
+        hold = Hold(**{name: getattr(row, name) for name in COLUMNS})
+        make_transient_to_detached(hold)
+        db.session.add(hold)
+    return [_answered(ask, refused, earlier) for ask in asks]
 
 
 def extend(hold_id: UUID, seconds: int, key: str) -> Hold:
@@ -219,7 +222,7 @@ def promises(
     return refused, list(bookings.values())
 
 
-def written(bookings: Sequence[Booking], booked: set[UUID], earlier: dict[str, Earlier]) -> list[Hold]:
+def written(bookings: Sequence[Booking], booked: set[UUID], earlier: dict[str, Earlier]) -> list[AnyHold]:
     """The holds that were made; `earlier` learns what stands under each key now."""
     lost = [booking.key for booking in bookings if booking.id not in booked]
     if lost:  # a key was used for another budget at the same moment
@@ -228,8 +231,6 @@ def written(bookings: Sequence[Booking], booked: set[UUID], earlier: dict[str, E
     for booking in bookings:
         if booking.id in booked and booking.hold is not None:
             earlier[booking.key] = Earlier(booking.body, booking.hold.id)
-            make_transient_to_detached(booking.hold)
-            db.session.add(booking.hold)
             new.append(booking.hold)
     return new
 
@@ -239,7 +240,7 @@ def _promise(book: Book, ask: Ask, offer: rates.Offer, now: datetime) -> Booking
     outcome = decide(book, want)
     if isinstance(outcome, Denied):
         return refusals.refusal(ask.budget_id, outcome)
-    hold = Hold(
+    hold = HoldRow(
         id=uuid7(),
         created_at=now,
         budget_id=ask.budget_id,
@@ -266,13 +267,19 @@ def _promise(book: Book, ask: Ask, offer: rates.Offer, now: datetime) -> Booking
     return booking
 
 
-def answered(ask: Ask, refused: dict[int, LaunchRefused], earlier: dict[str, Earlier]) -> Hold | LaunchRefused:
+def answer(ask: Ask, refused: dict[int, LaunchRefused], earlier: dict[str, Earlier]) -> UUID | LaunchRefused:
+    """The id of the hold that was made for it, now or under the same key before; or why there is none."""
     if id(ask) in refused:
         return refused[id(ask)]
     before = earlier[ask.key]
     if before.body != ask.body or before.hold_id is None:
         return IdempotencyConflict(key=ask.key)
-    return db.session.get_one(Hold, before.hold_id)
+    return before.hold_id
+
+
+def _answered(ask: Ask, refused: dict[int, LaunchRefused], earlier: dict[str, Earlier]) -> Hold | LaunchRefused:
+    found = answer(ask, refused, earlier)
+    return found if isinstance(found, LaunchRefused) else db.session.get_one(Hold, found)
 
 
 def _use(items: Iterable[tuple[UUID, int] | Used], command: Command, changed: set[UUID] | None = None) -> list[Hold]:
@@ -288,7 +295,7 @@ def _use(items: Iterable[tuple[UUID, int] | Used], command: Command, changed: se
     return [holds[item.hold_id] for item in asked]
 
 
-def latest(holds: dict[UUID, Hold], asked: Iterable[Used], command: Command) -> dict[UUID, Used]:
+def latest(holds: Mapping[UUID, AnyHold], asked: Iterable[Used], command: Command) -> dict[UUID, Used]:
     """What is to be booked of what was sent, by its hold: the most seconds, where it is open and they are news."""
     todo: dict[UUID, Used] = {}
     for item in asked:
@@ -301,7 +308,7 @@ def latest(holds: dict[UUID, Hold], asked: Iterable[Used], command: Command) -> 
 
 
 def uses(
-    holds: Sequence[Hold], used: dict[UUID, Used], command: Command, parts: dict[UUID, list[Part]], now: datetime
+    holds: Sequence[AnyHold], used: dict[UUID, Used], command: Command, parts: dict[UUID, list[Part]], now: datetime
 ) -> list[Booking]:
     """Let locked holds say what was used of them, and close them if it is the last; what is to be booked for that."""
     bookings = []
@@ -322,7 +329,7 @@ def uses(
     return bookings
 
 
-def charge(booking: Booking, hold: Hold, parts: Sequence[Part], seconds: int) -> None:
+def charge(booking: Booking, hold: AnyHold, parts: Sequence[Part], seconds: int) -> None:
     """Turn held credits into used ones; what exceeds the hold is an overrun, recorded and never hidden."""
     cost = max(hold.posted_micro, hold.tariff.cost(hold.started_at, seconds))
     rest = cost - hold.posted_micro
@@ -338,7 +345,7 @@ def charge(booking: Booking, hold: Hold, parts: Sequence[Part], seconds: int) ->
     _change(hold, posted_seconds=seconds, posted_micro=cost)
 
 
-def release(booking: Booking, hold: Hold, parts: Sequence[Part], now: datetime) -> None:
+def release(booking: Booking, hold: AnyHold, parts: Sequence[Part], now: datetime) -> None:
     """Give back what the hold did not use: to its tranche, or to nobody where the tranche has expired meanwhile."""
     for part in parts:
         target = Account.AVAILABLE if part.valid_until > now else Account.EXPIRED
@@ -369,17 +376,18 @@ _PARTS = Question(
 def _lock_parts(holds: Sequence[Hold]) -> dict[UUID, list[Part]]:
     """Lock caps and purses of these holds, and the books; say on which tranches they lie, the first to expire first."""
     members, budgets = {(hold.budget_id, hold.person_id) for hold in holds}, {hold.budget_id for hold in holds}
-    (found,) = journal.lock_balances(members, budgets, parts_question(holds))
-    return parts_in(found, holds)
+    ids = [hold.id for hold in holds]
+    (found,) = journal.lock_balances(members, budgets, parts_question(ids))
+    return parts_in(found, ids)
 
 
-def parts_question(holds: Sequence[Hold]) -> tuple[Question, dict[str, Any]]:
+def parts_question(hold_ids: Iterable[UUID]) -> tuple[Question, dict[str, Any]]:
     """What to ask for `parts_in`, when caps and purses are locked."""
-    return _PARTS, {"holds": [hold.id for hold in holds]}
+    return _PARTS, {"holds": list(hold_ids)}
 
 
-def parts_in(found: Iterable[tuple[Any, ...]], holds: Sequence[Hold]) -> dict[UUID, list[Part]]:
-    parts: dict[UUID, list[Part]] = {hold.id: [] for hold in holds}
+def parts_in(found: Iterable[tuple[Any, ...]], hold_ids: Iterable[UUID]) -> dict[UUID, list[Part]]:
+    parts: dict[UUID, list[Part]] = {hold_id: [] for hold_id in hold_ids}
     for hold_id, tranche_id, amount, used, valid_until in found:
         parts[hold_id].append(Part(tranche_id, amount, used, valid_until))
     return parts
@@ -413,7 +421,8 @@ def _locked(hold_id: UUID) -> Hold:
     return journal.lock_holds([hold_id])[hold_id]
 
 
-def _change(hold: Hold, **values: object) -> None:
+def _change(hold: AnyHold, **values: object) -> None:
     """Set fields of a hold that the journal writes: the session must not write them a second time."""
+    put = set_committed_value if isinstance(hold, Hold) else setattr
     for name, value in values.items():
-        set_committed_value(hold, name, value)
+        put(hold, name, value)

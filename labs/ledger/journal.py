@@ -22,7 +22,8 @@ from app.locale import DEFAULT_ZONE
 from app.statements import Question, ask
 from labs.errors import IdempotencyConflict
 from labs.ledger.promise import Balance, Book, Cap, Credits
-from labs.models import Account, Command, Hold
+from labs.ledger.rows import COLUMNS, AnyHold, HoldRow
+from labs.models import Account, Command, Hold, HoldState
 
 BOOKS = 7_021_002  # key of the advisory lock: shared by who books, alone for who closes a period
 
@@ -45,7 +46,7 @@ class Booking:
     command: Command
     key: str
     body: str
-    hold: Hold | None = None
+    hold: AnyHold | None = None
     actor_id: UUID | None = None
     reason: str | None = None
     seconds: int = 0  # used since the last posting
@@ -91,10 +92,24 @@ def lock_holds(hold_ids: Iterable[UUID]) -> dict[UUID, Hold]:
     return {hold.id: hold for hold in found}
 
 
+_ROWS = f"SELECT {', '.join(COLUMNS)} FROM hold WHERE id = ANY(CAST(:holds AS uuid[])) ORDER BY id"  # noqa: S608
+_HOLDS_SEEN = Question(_ROWS)
+_HOLDS_LOCKED = Question(f"{_ROWS} FOR NO KEY UPDATE")
 _CAPS = Question(
     """
     SELECT c.budget_id, c.person_id, c.cap_micro, c.held, c.used, c.is_open
     FROM unnest(CAST(:budgets AS uuid[]), CAST(:persons AS uuid[])) AS asked(budget_id, person_id)
+    JOIN member_cap c USING (budget_id, person_id)
+    ORDER BY c.budget_id, c.person_id FOR NO KEY UPDATE OF c
+    """
+)
+_CAPS_OF_HOLDS = Question(
+    """
+    SELECT c.budget_id, c.person_id, c.cap_micro, c.held, c.used, c.is_open
+    FROM (
+        SELECT budget_id, person_id FROM hold WHERE id = ANY(CAST(:holds AS uuid[]))
+        UNION SELECT * FROM unnest(CAST(:budgets AS uuid[]), CAST(:persons AS uuid[]))
+    ) AS asked
     JOIN member_cap c USING (budget_id, person_id)
     ORDER BY c.budget_id, c.person_id FOR NO KEY UPDATE OF c
     """
@@ -155,6 +170,41 @@ def open_book(
     questions = [_caps(members), _purses(budgets), _tranches(budgets, now), _earlier(keys)]
     caps, purses, credits, earlier, *rest = ask(*questions, *more)
     return Book(_caps_in(caps), _purses_in(purses), _tranches_in(credits, budgets)), _earlier_in(earlier), rest
+
+
+def open_everything(
+    hold_ids: Iterable[UUID],
+    members: Iterable[tuple[UUID, UUID]],
+    budget_ids: Iterable[UUID],
+    keys: Sequence[str],
+    now: datetime,
+    *more: tuple[Question, dict[str, Any]],
+) -> tuple[dict[UUID, HoldRow], Book, dict[str, Earlier], list[list[tuple[Any, ...]]]]:
+    """`open_book` with holds locked before, and the caps of whom they are for; all budgets must be named."""
+    budgets, holds = sorted(set(budget_ids)), sorted(set(hold_ids))
+    _caps_alone, asked = _caps(members)
+    questions = [
+        *((_HOLDS_LOCKED, {"holds": holds}), (_CAPS_OF_HOLDS, {"holds": holds, **asked})),
+        *(_purses(budgets), _tranches(budgets, now), _earlier(keys)),
+    ]
+    locked, caps, purses, credits, earlier, *rest = ask(*questions, *more)
+    book = Book(_caps_in(caps), _purses_in(purses), _tranches_in(credits, budgets))
+    return _rows_in(locked), book, _earlier_in(earlier), rest
+
+
+def hold_rows(hold_ids: Iterable[UUID]) -> dict[UUID, HoldRow]:
+    """Holds as they are, nobody being kept from changing them."""
+    (found,) = ask((_HOLDS_SEEN, {"holds": sorted(set(hold_ids))}))
+    return _rows_in(found)
+
+
+def _rows_in(found: Iterable[tuple[Any, ...]]) -> dict[UUID, HoldRow]:
+    rows = {}
+    for values in found:
+        row = HoldRow(*values)
+        row.state = HoldState(row.state)
+        rows[row.id] = row
+    return rows
 
 
 def lock_balances(
@@ -370,7 +420,7 @@ def _line(booking_id: UUID, line: Line) -> dict[str, Any]:
     return {"id": booking_id, **vars(line)}
 
 
-def _hold(hold: Hold) -> dict[str, Any]:
+def _hold(hold: AnyHold) -> dict[str, Any]:
     return {name: getattr(hold, name) for name in _PINNED + _MOVING}
 
 

@@ -61,7 +61,8 @@ from labs.queries.holds import (
     partner_of_budget,
     place_of_hold,
     remember_place,
-    terms_of,
+    terms_in,
+    terms_question,
     visible_place,
 )
 from labs.queries.line import Outlook, outlook, outlook_for_newcomers, place_in_line
@@ -235,7 +236,8 @@ __all__ = [
     "storage_of",
     "tariff_now",
     "template",
-    "terms_of",
+    "terms_in",
+    "terms_question",
     "time_left",
     "tranche",
     "tranches_of",

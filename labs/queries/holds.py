@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
 from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, or_, select, true
 
 from accounts.queries import takes_part_now
-from app import clock
 from app.access import Actor
 from app.db import db
 from app.errors import NotFound
-from app.statements import Read
+from app.statements import Question, Read
 from labs import policy
 from labs.models import Budget, Center, CenterState, Flavor, Hold, HoldState, LedgerTransaction
 from labs.queries.budgets import looked_after_by
@@ -41,7 +41,8 @@ class HoldFacts:
     closed_at: datetime | None
 
     @classmethod
-    def of(cls, hold: Hold) -> "HoldFacts":
+    def of(cls, hold: Any) -> "HoldFacts":
+        """Of the model, or of a row with its columns."""
         return cls(*_FACTS_OF(hold))
 
 
@@ -86,10 +87,14 @@ def hold(actor: Actor, hold_id: UUID) -> HoldFacts:
     return HoldFacts(*_hold()(hold_id=hold_id)[0])
 
 
-def terms_of(budget_ids: set[UUID], flavor_ids: set[UUID]) -> dict[tuple[UUID, UUID], HoldTerms]:
-    """By budget and flavor, as they were committed; what does not exist is not among them."""
-    found = _terms()(budget_ids=list(budget_ids), flavor_ids=list(flavor_ids), now=clock.now())
-    return {(budget_id, flavor_id): HoldTerms(*rest) for budget_id, flavor_id, *rest in found}
+def terms_question(budget_ids: set[UUID], flavor_ids: set[UUID], now: datetime) -> tuple[Question, dict[str, Any]]:
+    """What to ask for `terms_in`."""
+    return _terms().question(budget_ids=list(budget_ids), flavor_ids=list(flavor_ids), now=now)
+
+
+def terms_in(found: list[tuple[Any, ...]]) -> dict[tuple[UUID, UUID], HoldTerms]:
+    """By budget and flavor; what does not exist is not among them."""
+    return {(budget_id, flavor_id): HoldTerms(*rest) for budget_id, flavor_id, *rest in _terms().made(found)}
 
 
 def visible_place(actor: Actor, hold_id: UUID) -> HoldPlace:

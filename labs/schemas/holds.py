@@ -1,5 +1,6 @@
 """The shapes of holds in the API: credits that a program puts aside, charges and gives back."""
 
+import re
 from typing import Any
 
 import marshmallow as ma
@@ -9,6 +10,8 @@ from labs.models import HoldState
 from labs.schemas.amounts import MICRO
 
 LONGEST = 366 * 86400
+SHORTEST_EXPIRY = 60
+PURPOSE = re.compile(r"[^\x00-\x1f\x7f]{1,200}\Z")
 SECONDS: dict[str, Any] = {"strict": True, "required": True}
 
 
@@ -38,11 +41,11 @@ class ReserveSchema(ma.Schema):
     center = fields.String(load_default=None, metadata={"description": "slug"})
     flavor = fields.String(load_default=None, metadata={"description": "slug of the center's flavor"})
     seconds = fields.Integer(**SECONDS, validate=validate.Range(min=1, max=LONGEST))
-    purpose = fields.String(required=True, validate=validate.Regexp(r"[^\x00-\x1f\x7f]{1,200}\Z"))
+    purpose = fields.String(required=True, validate=validate.Regexp(PURPOSE))
     expires_in = fields.Integer(
         strict=True,
         load_default=None,
-        validate=validate.Range(min=60, max=2 * LONGEST),
+        validate=validate.Range(min=SHORTEST_EXPIRY, max=2 * LONGEST),
         metadata={"description": "seconds after which an open hold ends by itself; without it a day after its time"},
     )
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
+from accounts import seen_tokens
 from app import audit, clock
 from app.access import Actor
 from app.db import db
@@ -45,6 +46,7 @@ class Source:
 
     actor: Actor
     address: str | None
+    token_id: UUID | None = None  # of a token that was only remembered: nothing is done unless it still holds
 
     def key(self, given: str) -> str:
         """Keys are of whoever acts: a person, a partner, or the platform. Tokens change, these do not."""
@@ -66,11 +68,16 @@ class _Wish:
     partner_id: UUID
     ask: ledger.Ask
 
+    @property
+    def budget_id(self) -> UUID:
+        return self.ask.budget_id
+
 
 @dataclass(frozen=True)
 class _End:
     source: Source
     partner_id: UUID
+    budget_id: UUID
     hold_id: UUID
     seconds: int
     started_at: datetime
@@ -87,16 +94,18 @@ def reserve(
     expires_in: int | None,
     key: str,
     address: str | None,
+    token_id: UUID | None = None,
 ) -> Reserved:
     """Put the price of so many seconds aside for a member of the budget, or refuse. Commits by itself.
 
     The same key with the same body gives the same hold again, and with another one a conflict.
+    `token_id` names a token that was only remembered; raises `seen_tokens.Stale` where it holds no more.
     """
     partner_id = queries.partner_of_budget(budget_id)
     if not policy.may_hold(actor, partner_id):
         queries.visible_budget(actor, budget_id)
         raise Forbidden
-    source = Source(actor, address)
+    source = Source(actor, address, token_id)
     lasts = timedelta(seconds=expires_in) if expires_in is not None else timedelta(seconds=seconds) + SPARE
     ask = ledger.Ask(
         budget_id=budget_id,
@@ -115,10 +124,22 @@ def reserve(
     return answer
 
 
-def settle(actor: Actor, hold_id: UUID, seconds: int, *, started_at: datetime | None, address: str | None) -> HoldFacts:
-    """Charge what was used, give the rest back, close the hold. Commits by itself. Settling twice is settling once."""
+def settle(
+    actor: Actor,
+    hold_id: UUID,
+    seconds: int,
+    *,
+    started_at: datetime | None,
+    address: str | None,
+    token_id: UUID | None = None,
+) -> HoldFacts:
+    """Charge what was used, give the rest back, close the hold. Commits by itself. Settling twice is settling once.
+
+    `token_id` as in `reserve`.
+    """
     place = _writable(actor, hold_id)
-    end = _End(Source(actor, address), place.partner_id, hold_id, seconds, _start(place, started_at))
+    source = Source(actor, address, token_id)
+    end = _End(source, place.partner_id, place.budget_id, hold_id, seconds, _start(place, started_at))
     answer = _GROUPS.submit(place.budget_id, end)
     assert isinstance(answer, HoldFacts)
     return answer
@@ -157,23 +178,44 @@ def void(actor: Actor, hold_id: UUID) -> HoldFacts:
 # --- in groups ----------------------------------------------------------------------------------------------------
 
 
-def _do_all(items: list[_Wish | _End]) -> list[Reserved | HoldFacts | DomainError]:
+def _do_all(items: list[_Wish | _End]) -> list[Reserved | HoldFacts | Exception]:
     """Settle and reserve for all of them in one transaction, in their order; who is refused is refused alone."""
-    wishes = [item for item in items if isinstance(item, _Wish)]
-    ends = [item for item in items if isinstance(item, _End)]
-    obstacles = _obstacles(wishes)
-    asked = [wish for number, wish in enumerate(wishes) if number not in obstacles]
+    sitting = _sitting(items)
+    terms, valid = queries.terms_in(sitting.more[0]), {token_id for (token_id,) in sitting.more[1]}
+    answers: dict[int, Reserved | HoldFacts | Exception] = {}
+    ends: dict[int, _End] = {}
+    wishes: dict[int, _Wish] = {}
+    for number, item in enumerate(items):
+        if item.source.token_id is not None and item.source.token_id not in valid:
+            answers[number] = seen_tokens.Stale()
+        elif isinstance(item, _End):
+            ends[number] = item
+        elif (obstacle := _obstacle(item.ask, terms, sitting)) is not None:
+            answers[number] = obstacle
+        else:
+            wishes[number] = item
     done = ledger.settle_and_reserve(
-        [ledger.Used(end.hold_id, end.seconds, end.started_at) for end in ends],
-        [wish.ask for wish in asked],
-        partial(_trail, ends, asked),
+        sitting,
+        [ledger.Used(end.hold_id, end.seconds, end.started_at) for end in ends.values()],
+        [wish.ask for wish in wishes.values()],
+        partial(_trail, list(ends.values()), list(wishes.values())),
     )
-    reserved, settled = iter(_reserved(done)), iter(_settled(ends, done))
-    answers: dict[int, Reserved | DomainError] = obstacles | {
-        number: next(reserved) for number in range(len(wishes)) if number not in obstacles
-    }
-    wished = iter(answers[number] for number in range(len(wishes)))
-    return [next(wished) if isinstance(item, _Wish) else next(settled) for item in items]
+    answers |= zip(ends, _settled(list(ends.values()), done), strict=True)
+    answers |= zip(wishes, _reserved(done), strict=True)
+    return [answers[number] for number in range(len(items))]
+
+
+def _sitting(items: list[_Wish | _End]) -> ledger.Sitting:
+    """Everything that decides about them, locked and read in one round trip."""
+    asks = [item.ask for item in items if isinstance(item, _Wish)]
+    now = clock.now()
+    return ledger.open_sitting(
+        [item.hold_id for item in items if isinstance(item, _End)],
+        asks,
+        {item.budget_id for item in items},
+        queries.terms_question({ask.budget_id for ask in asks}, {ask.flavor_id for ask in asks}, now),
+        seen_tokens.question({item.source.token_id for item in items if item.source.token_id is not None}, now),
+    )
 
 
 _GROUPS: Groups[_Wish | _End, Reserved | HoldFacts] = Groups(_do_all)
@@ -200,26 +242,16 @@ def _is_settled(hold: HoldFacts, end: _End) -> bool:
     return hold.state is HoldState.SETTLED and end.seconds <= hold.posted_seconds
 
 
-def _obstacles(wishes: list[_Wish]) -> dict[int, Reserved | DomainError]:
-    """What stands in the way of these wishes besides credits, by their number. A replay is asked nothing again."""
-    asks = [wish.ask for wish in wishes]
-    terms = queries.terms_of({ask.budget_id for ask in asks}, {ask.flavor_id for ask in asks})
-    now = clock.now()
-    found: dict[int, Reserved | DomainError] = {}
-    for number, ask in enumerate(asks):
-        obstacle = _obstacle(ask, terms.get((ask.budget_id, ask.flavor_id)), now)
-        if obstacle is not None:
-            found[number] = obstacle
-    if found:
-        known = queries.known_keys([asks[number].key for number in found])
-        found = {number: obstacle for number, obstacle in found.items() if asks[number].key not in known}
-    return found
-
-
-def _obstacle(ask: ledger.Ask, terms: HoldTerms | None, now: datetime) -> LaunchRefused | None:
+def _obstacle(
+    ask: ledger.Ask, known: dict[tuple[UUID, UUID], HoldTerms], sitting: ledger.Sitting
+) -> LaunchRefused | None:
+    """What stands in its way besides credits. A replay is asked nothing again."""
+    if ask.key in sitting.earlier:
+        return None
+    terms = known.get((ask.budget_id, ask.flavor_id))
     if terms is None or not terms.flavor_is_active:
         return FlavorNotGranted(_("There is no such flavor, or it is offered no more."))
-    if terms.is_closed or not terms.starts_at <= now < terms.ends_at:
+    if terms.is_closed or not terms.starts_at <= sitting.now < terms.ends_at:
         dates = {"starts_at": terms.starts_at.isoformat(), "ends_at": terms.ends_at.isoformat()}
         return BudgetNotActive(layer={"name": "budget", **dates})
     if not (terms.partner_agreed and terms.center_agreed):
@@ -286,7 +318,7 @@ def _trail(ends: list[_End], wishes: list[_Wish], bookings: Sequence[Booking]) -
     return audit.recording(entries, where="EXISTS (SELECT FROM hold WHERE hold.id = subject_id)")
 
 
-def _wished(wish: _Wish, hold: Hold) -> dict[str, Any]:
+def _wished(wish: _Wish, hold: Hold | ledger.HoldRow) -> dict[str, Any]:
     ask = wish.ask
     facts = {"budget": ask.budget_id, "person": ask.person_id, "seconds": ask.seconds, "amount_micro": hold.amount}
     return _trace(wish, "hold.reserve", hold.id, facts | {"purpose": ask.purpose})

@@ -215,7 +215,7 @@ def test_who_repeats_after_a_commit_without_an_answer_gets_the_same_hold(app, ca
 
 
 def _end(campus, hold_id, seconds):
-    return holds._End(holds.Source(SYSTEM, None), campus.partner_id, hold_id, seconds, clock.now())
+    return holds._End(holds.Source(SYSTEM, None), campus.partner_id, campus.budget_id, hold_id, seconds, clock.now())
 
 
 def _wish(campus, key, seconds=3600, budget_id=None):
