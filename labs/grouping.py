@@ -13,6 +13,7 @@ between commit and answer has its caller repeat the request, and the idempotency
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Generic, TypeVar
 
 import sqlalchemy as sa
@@ -55,9 +56,14 @@ class Group(Generic[Item, Answer]):
     """`work` gets a batch inside a transaction, and answers for each item, in its order: a result, or a refusal."""
 
     def __init__(
-        self, work: Callable[[list[Item]], Sequence[Answer | Exception]], *, most: int = MOST, wait: float = WAIT
+        self,
+        work: Callable[[list[Item]], Sequence[Answer | Exception]],
+        *,
+        turn: Callable[[], None] | None = None,
+        most: int = MOST,
+        wait: float = WAIT,
     ) -> None:
-        self._work, self._most, self._wait = work, most, wait
+        self._work, self._turn, self._most, self._wait = work, turn, most, wait
         self._lock = threading.Lock()
         self._waiting: list[_Ticket[Item, Answer]] = []
         self._has_leader = False
@@ -89,12 +95,10 @@ class Group(Generic[Item, Answer]):
 
     def _lead(self) -> None:
         """Do what waits, then hand on the lead and wake those who were served. Whatever happens, both are done."""
-        with self._lock:
-            batch = self._waiting[: self._most]
-            del self._waiting[: self._most]
-        answers: Sequence[Answer | Exception] = [NobodyAnswered() for _ticket in batch]  # should the leader die
+        batch: list[_Ticket[Item, Answer]] = []
+        answers: Sequence[Answer | Exception] = []  # stays so if the leader dies
         try:
-            answers = self._done([ticket.item for ticket in batch])
+            answers = self._done(batch)
         finally:
             with self._lock:
                 self._has_leader = bool(self._waiting)
@@ -103,43 +107,61 @@ class Group(Generic[Item, Answer]):
                     successor.leads = True
             if successor is not None:
                 successor.wake.set()
-            for ticket, answer in zip(batch, answers, strict=True):
+            for ticket, answer in zip(batch, answers or [NobodyAnswered()] * len(batch), strict=True):
                 ticket.answer, ticket.is_done = answer, True
                 ticket.wake.set()
 
-    def _done(self, items: list[Item]) -> Sequence[Answer | Exception]:
+    def _done(self, batch: list[_Ticket[Item, Answer]]) -> Sequence[Answer | Exception]:
+        """Answers for the batch, which is cut when it is its turn: who comes while others are at work is in it, too."""
         try:
-            return self._together(items)
+            with _own_transaction():
+                if self._turn is not None:
+                    self._turn()
+                self._cut(batch)
+                return self._worked([ticket.item for ticket in batch])
         except Exception as fault:
-            if len(items) == 1 or _concerns_all(fault):
-                return [fault] * len(items)
-        return [self._alone(item) for item in items]
+            self._cut(batch)
+            if len(batch) == 1 or _concerns_all(fault):
+                return [fault] * len(batch)
+        return [self._alone(ticket.item) for ticket in batch]
+
+    def _cut(self, batch: list[_Ticket[Item, Answer]]) -> None:
+        if not batch:
+            with self._lock:
+                batch += self._waiting[: self._most]
+                del self._waiting[: self._most]
 
     def _alone(self, item: Item) -> Answer | Exception:
         try:
-            return self._together([item])[0]
+            with _own_transaction():
+                return self._worked([item])[0]
         except Exception as fault:
             return fault
 
-    def _together(self, items: list[Item]) -> Sequence[Answer | Exception]:
-        with _own_transaction():
-            answers = self._work(items)
-            if len(answers) != len(items):
-                raise AssertionError(f"{len(items)} items, {len(answers)} answers")
+    def _worked(self, items: list[Item]) -> Sequence[Answer | Exception]:
+        answers = self._work(items)
+        if len(answers) != len(items):
+            raise AssertionError(f"{len(items)} items, {len(answers)} answers")
         return answers
 
 
 class Groups(Generic[Item, Answer]):
     """A group for each of many things (a budget, say), made when needed: those of one never wait for another's."""
 
-    def __init__(self, work: Callable[[list[Item]], Sequence[Answer | Exception]], *, most: int = MOST) -> None:
-        self._work, self._most = work, most
+    def __init__(
+        self,
+        work: Callable[[list[Item]], Sequence[Answer | Exception]],
+        *,
+        turn: Callable[[Hashable], None] | None = None,
+        most: int = MOST,
+    ) -> None:
+        self._work, self._turn, self._most = work, turn, most
         self._lock = threading.Lock()
         self._groups: dict[Hashable, tuple[Group[Item, Answer], int]] = {}
 
     def submit(self, about: Hashable, item: Item) -> Answer:
         with self._lock:
-            group, inside = self._groups.get(about) or (Group(self._work, most=self._most), 0)
+            group, inside = self._groups.get(about) or (self._new(about), 0)
             self._groups[about] = group, inside + 1
         try:
             return group.submit(item)
@@ -150,6 +172,9 @@ class Groups(Generic[Item, Answer]):
                     del self._groups[about]
                 else:
                     self._groups[about] = group, inside - 1
+
+    def _new(self, about: Hashable) -> Group[Item, Answer]:
+        return Group(self._work, turn=self._turn and partial(self._turn, about), most=self._most)
 
 
 @contextmanager

@@ -46,7 +46,8 @@ class HoldEdge:
     def __init__(self, app: Flask) -> None:
         self._app = app
         self._long_way: WSGIApplication = app.wsgi_app
-        self._headers = [("Content-Type", "application/json"), *app.extensions["protection"].items()]
+        protection: dict[str, str] = app.extensions["protection"]
+        self._headers = [("Content-Type", "application/json"), *protection.items(), ("Vary", "Cookie")]
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "POST" or not environ["PATH_INFO"].startswith(PATH):

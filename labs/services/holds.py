@@ -4,7 +4,7 @@ Reserving and settling are done in groups, because a class that starts its jobs 
 commit by themselves (labs/grouping.py). The rest happens in the transaction of the caller, as everywhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from app import audit, clock
 from app.access import Actor
 from app.db import db
 from app.errors import DomainError, Forbidden, Invalid
-from app.statements import Question
+from app.statements import Question, ask
 from labs import ledger, policy, queries
 from labs.errors import (
     AgreementEnded,
@@ -218,7 +218,14 @@ def _sitting(items: list[_Wish | _End]) -> ledger.Sitting:
     )
 
 
-_GROUPS: Groups[_Wish | _End, Reserved | HoldFacts] = Groups(_do_all)
+def _turn(budget_id: Hashable) -> None:
+    """Wait until no other process is at work on this budget: those who come meanwhile are in our batch then."""
+    assert isinstance(budget_id, UUID)
+    ask((_TURN, {"number": int.from_bytes(budget_id.bytes[-8:], signed=True)}))
+
+
+_TURN = Question("SELECT pg_advisory_xact_lock(:number)")
+_GROUPS: Groups[_Wish | _End, Reserved | HoldFacts] = Groups(_do_all, turn=_turn)
 
 
 def _reserved(done: ledger.Done) -> Iterator[Reserved | DomainError]:

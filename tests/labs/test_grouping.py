@@ -251,3 +251,30 @@ def test_many_threads_get_each_their_own(app):
 
 def test_a_batch_is_never_larger_than_its_bound():
     assert grouping.MOST <= 100
+
+
+def test_who_comes_while_it_is_not_our_turn_yet_is_in_the_same_batch(app):
+    ours = threading.Event()
+    bench = Bench(app, turn=lambda: ours.wait(10))
+
+    with ThreadPoolExecutor(3) as pool:
+        futures = [pool.submit(bench.submit, number) for number in range(3)]
+        until(lambda: len(bench.group._waiting) == 3)
+        ours.set()
+        answers = [future.result(15) for future in futures]
+
+    assert answers == [0, 10, 20]
+    assert [sorted(batch) for batch in bench.batches] == [[0, 1, 2]]
+
+
+def test_a_turn_that_never_comes_is_told_to_those_who_wait_and_the_next_go_on(app):
+    turns = iter([RuntimeError("the lock was not to be had"), None])
+
+    def turn():
+        if (fault := next(turns)) is not None:
+            raise fault
+
+    bench = Bench(app, turn=turn)
+
+    assert isinstance(bench.submit(1), RuntimeError)
+    assert bench.submit(2) == 20

@@ -13,7 +13,7 @@ from app.audit import AuditEntry
 from app.db import db, transaction
 from labs import ledger
 from labs.errors import BudgetExhausted, IdempotencyConflict
-from labs.grouping import Group
+from labs.grouping import Group, _Ticket
 from labs.models import Hold, HoldState, LedgerTransaction, MemberCap, Purse
 from labs.queries import HoldFacts
 from labs.services import holds
@@ -172,7 +172,7 @@ def test_a_fault_in_a_batch_leaves_nothing_of_it_but_what_is_done_alone(app, cam
         return answers
 
     with app.app_context():
-        answers = Group(work)._done(wishes)
+        answers = Group(work)._done([_Ticket(wish) for wish in wishes])
 
     assert isinstance(answers[2], RuntimeError)
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Hold)) == len(
