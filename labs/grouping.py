@@ -12,9 +12,9 @@ between commit and answer has its caller repeat the request, and the idempotency
 
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from flask import current_app
@@ -46,10 +46,17 @@ class _Ticket(Generic[Item, Answer]):
 
     def __init__(self, item: Item) -> None:
         self.item = item
-        self.wake = threading.Event()
+        self.wake = threading.Lock()  # cheaper than an Event; held until it is woken
+        self.wake.acquire()
         self.answer: Answer | Exception | None = None
         self.is_done = False
         self.leads = False
+
+
+def _awaken(ticket: _Ticket[Any, Any]) -> None:
+    """Twice is once: who gave up waiting may find itself the leader."""
+    with suppress(RuntimeError):
+        ticket.wake.release()
 
 
 class Group(Generic[Item, Answer]):
@@ -77,7 +84,7 @@ class Group(Generic[Item, Answer]):
         with self._lock:
             self._waiting.append(ticket)
             ticket.leads, self._has_leader = not self._has_leader, True
-        if not ticket.leads and not ticket.wake.wait(self._wait):
+        if not ticket.leads and not ticket.wake.acquire(timeout=self._wait):
             self._give_up(ticket)
         if ticket.leads and not ticket.is_done:
             self._lead()
@@ -106,10 +113,10 @@ class Group(Generic[Item, Answer]):
                 if successor is not None:
                     successor.leads = True
             if successor is not None:
-                successor.wake.set()
+                _awaken(successor)
             for ticket, answer in zip(batch, answers or [NobodyAnswered()] * len(batch), strict=True):
                 ticket.answer, ticket.is_done = answer, True
-                ticket.wake.set()
+                _awaken(ticket)
 
     def _done(self, batch: list[_Ticket[Item, Answer]]) -> Sequence[Answer | Exception]:
         """Answers for the batch, which is cut when it is its turn: who comes while others are at work is in it, too."""
