@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -162,7 +163,9 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def _spec(order: Order) -> dict[str, Any]:
+    slurm = {"slurm": {name: value for name, value in asdict(order.slurm).items() if value}} if order.slurm else {}
     return {
+        **slurm,
         "session": str(order.session_id),
         "cores": order.cores,
         "memory_mb": order.memory_mb,

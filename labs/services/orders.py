@@ -8,9 +8,20 @@ from sqlalchemy import select
 
 from app import clock
 from app.db import db
-from labs import queries
-from labs.models import HoldState, LabFile, LabSession, SessionState
+from labs import queries, slurm_names
+from labs.models import GRACE_SECONDS, Budget, CenterKind, HoldState, LabFile, LabSession, SessionState
 from labs.queries import homes
+
+
+@dataclass(frozen=True)
+class SlurmOrder:
+    """What a Slurm cluster is told of the job that a lab becomes. A class's reservation will be one more field."""
+
+    account: str
+    qos: str
+    partition: str | None  # None: the center's own default, like the next
+    gres: str | None
+    minutes: int  # until the scheduler ends what the platform forgot
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,7 @@ class Order:
     default_path: str | None
     home_left_bytes: int | None  # None: the center has no quota
     files: list[tuple[str, bytes]]
+    slurm: SlurmOrder | None = None  # None: the center is no Slurm cluster
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,22 @@ def _order(session: LabSession) -> Order:
         default_path=f"{folder}/{first.path}" if first else None,
         home_left_bytes=_home_left(session),
         files=[(f"{folder}/{path}", content) for path, content in files],
+        slurm=_slurm(session) if session.center.kind is CenterKind.SLURM else None,
+    )
+
+
+def _slurm(session: LabSession) -> SlurmOrder:
+    """The account is the budget's, whose quota binds; a rescue lab is free, and runs on its partner's."""
+    if session.flavor.is_rescue:
+        account = slurm_names.of_partner(db.session.get_one(Budget, session.budget_id).partner_id)
+    else:
+        account = slurm_names.of_budget(session.budget_id)
+    return SlurmOrder(
+        account=account,
+        qos=slurm_names.LAB,
+        partition=session.flavor.partition,
+        gres=session.flavor.gres,
+        minutes=session.lease_minutes + GRACE_SECONDS // 60,  # what its hold pays for
     )
 
 

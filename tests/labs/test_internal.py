@@ -5,8 +5,11 @@ import base64
 import pytest
 
 from app.db import transaction
+from deploy.hub.admission import SlurmOrder, read_answer
 from labs import ledger
+from labs.models import CenterKind
 
+SPEC = {"session": "0" * 32, "cores": 1, "memory_mb": 1024}
 SECRET = {"Authorization": "Bearer admission-secret"}
 
 
@@ -75,3 +78,30 @@ def test_an_order_without_an_open_hold_starts_nothing(client, campus):
 
     assert (answer["allow"], answer["code"]) == (False, "nothing-reserved")
     assert campus.again(session.id).admitted_attempt == 0
+
+
+def test_a_slurm_center_is_told_account_quality_and_minutes(client, campus):
+    campus.center.kind, campus.flavor.partition, campus.flavor.gres = CenterKind.SLURM, "labs", "npu:ascend:1"
+    session = campus.launch(30)
+    campus.run("start_sessions")
+
+    slurm = ask(client, session).json["spec"]["slurm"]
+
+    account = f"b_{campus.budget_id.hex}"
+    assert slurm == {"account": account, "qos": "lab", "partition": "labs", "gres": "npu:ascend:1", "minutes": 35}
+    assert read_answer({"allow": True, "spec": {**SPEC, "slurm": slurm}}).slurm == SlurmOrder(**slurm)
+
+
+def test_a_rescue_lab_is_free_and_runs_on_the_partner_s_account(client, campus):
+    campus.center.kind, campus.flavor.is_rescue, campus.flavor.price_micro = CenterKind.SLURM, True, 0
+    session = campus.launch(30)
+    campus.run("start_sessions")
+
+    assert ask(client, session).json["spec"]["slurm"]["account"] == f"p_{campus.budget.partner_id.hex}"
+
+
+def test_a_center_of_another_kind_hears_nothing_of_slurm(client, campus):
+    session = campus.launch(30)
+    campus.run("start_sessions")
+
+    assert "slurm" not in ask(client, session).json["spec"]
