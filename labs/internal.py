@@ -24,6 +24,7 @@ from labs.services.orders import NoOrder, Order
 
 log = logging.getLogger(__name__)
 SERVER = re.compile(r"lab-[0-9a-f]{32}")
+SLURM_USER = re.compile(r"[a-z_][a-z0-9_.-]{0,63}")
 MOST_ROWS = 500  # hubs send pages of 200
 MOST_KERNELS, MOST_FILES, MOST_BYTES = 100_000, 2**31 - 1, 2**60
 LONGEST_KEEP_ALIVE_MINUTES = 24 * 60
@@ -38,7 +39,7 @@ def admission() -> ResponseReturnValue:
     began = time.perf_counter()
     center, user, server = _asked()
     with transaction():
-        answer = orders.redeem(center, user, server)
+        answer = orders.redeem(center, user, server, _runs_as())
     took = round((time.perf_counter() - began) * 1000)
     if isinstance(answer, NoOrder):
         log.info("start not admitted", extra={"server": server, "code": answer.code, "milliseconds": took})
@@ -79,6 +80,14 @@ def labs() -> ResponseReturnValue:
 def _asked() -> tuple[str, str, str]:
     body = _told("center", "user", "server")
     return body["center"], body["user"], body["server"]
+
+
+def _runs_as() -> str:
+    """The account of the cluster in a hub's question, when it could be one."""
+    name = request.get_json().get("runs_as", "")
+    if name and not (isinstance(name, str) and SLURM_USER.fullmatch(name)):
+        raise BadRequest
+    return str(name)
 
 
 def _told(*names: str) -> dict[str, Any]:

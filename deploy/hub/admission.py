@@ -75,10 +75,14 @@ class Platform:
     center: str
     secret: str = field(repr=False)
 
-    async def admit(self, user: str, server: str) -> Spec:
-        """Ask for leave to start the server. Raises `Refused`."""
+    async def admit(self, user: str, server: str, runs_as: str = "") -> Spec:
+        """Ask for leave to start the server, which would run as this account of the cluster's, where there is one.
+
+        Raises `Refused`.
+        """
+        asked = {"user": user, "server": server} | ({"runs_as": runs_as} if runs_as else {})
         try:
-            body = json.loads(await self._post("admission", user, server, SECONDS_TO_ANSWER))
+            body = json.loads(await self._send("admission", asked, SECONDS_TO_ANSWER))
         except Exception as error:
             raise Refused(NOT_REACHED) from error
         return read_answer(body)

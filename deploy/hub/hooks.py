@@ -17,9 +17,20 @@ Hook = Callable[[Any], Awaitable[None]]
 class StartRefused(web.HTTPError):
     """A 403: does not count as a fault of the hub, and its reason is shown in the progress of the start."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(403, "%s", reason)
-        self.jupyterhub_message = reason
+    def __init__(self, reason: str, code: str = "") -> None:
+        """`code` is stable and for the platform, which finds it in brackets behind the reason."""
+        said = f"{reason} [{code}]" if code else reason
+        super().__init__(403, "%s", said)
+        self.jupyterhub_message = said
+
+
+class StartFailed(web.HTTPError):
+    """A 503: this start has come to nothing, and another one may well succeed. Not counted as a fault of the hub."""
+
+    def __init__(self, reason: str, code: str) -> None:
+        said = f"{reason} [{code}]"
+        super().__init__(503, "%s", said)
+        self.jupyterhub_message = said
 
 
 def before_start(platform: Platform) -> Hook:
@@ -27,8 +38,9 @@ def before_start(platform: Platform) -> Hook:
 
     async def ask(spawner: Any) -> None:
         spawner.granted = None
+        runs_as = spawner.account_of_person() if hasattr(spawner, "account_of_person") else ""
         try:
-            spec = await platform.admit(spawner.user.name, spawner.name)
+            spec = await platform.admit(spawner.user.name, spawner.name, runs_as)
         except Refused as refusal:
             spawner.log.warning("%s not admitted: %s", spawner._log_name, refusal)
             raise StartRefused(str(refusal)) from refusal

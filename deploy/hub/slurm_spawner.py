@@ -17,22 +17,27 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 from jupyterhub.spawner import Spawner
 
 from deploy.hub import slurm_room
 from deploy.hub.admission import Spec
-from deploy.hub.hooks import StartRefused
+from deploy.hub.hooks import StartFailed, StartRefused
 from deploy.hub.reports import Lab, Reporter
 from deploy.hub.saving import SavingSpawner
 from deploy.hub.slurm_accounts import Accounts, NoAccountLeft
 from deploy.hub.slurm_settings import SlurmSettings
 from deploy.hub.spawners import LAB, language, server_arguments
-from labs.adapters.slurmrestd import Job, Order, SlurmDenied, SlurmError, SlurmRefused, SlurmRest, SlurmUnreachable
+from labs.adapters.slurmrestd import Job, Order, SlurmError, SlurmRefused, SlurmRest
 
 QUOTA = re.compile(r"(Assoc|QOS)")  # of Slurm's reasons to let a job wait: those that time alone does not cure
 SECONDS_BETWEEN_LOOKS = 0.2
+CODES_OF_SLURM = {2050: "cluster-quota", 2066: "cluster-quota"}  # what its refusals of a submission are called by us
+NO_ASSOCIATION = (2045, "Invalid account")  # the platform's quotas are on their way to the cluster
+SECONDS_FOR_QUOTAS = 30.0
+SECONDS_BETWEEN_ASKING_AGAIN = 1.0
 MINUTES_TO_END = 2  # beyond the lease: the platform ends a lab, Slurm only one that the platform forgot
 GIVEN_UP = 1
 Found = TypeVar("Found")
@@ -57,7 +62,7 @@ class SlurmSpawner(SavingSpawner, Spawner):
     async def start(self) -> tuple[str, int]:
         if self.granted is None:
             raise StartRefused("this start was not admitted")
-        self.account = self._account()
+        self.account = self.account_of_person()
         await self._cancel_leftovers()
         self._room = str(slurm_room.make(Path(self.settings.rooms_dir), self.name, self.granted.files))
         self.job_id = await self._submit(self._order(self.granted))
@@ -155,11 +160,12 @@ class SlurmSpawner(SavingSpawner, Spawner):
 
     # Parts
 
-    def _account(self) -> str:
+    def account_of_person(self) -> str:
+        """The account of the cluster that this person's labs run as. Raises `StartRefused`."""
         try:
             return self.accounts.of(self.user.name)
         except NoAccountLeft:
-            raise StartRefused("This cluster has no account left for another person.") from None
+            raise StartRefused("This cluster has no account left for another person.", "cluster-full") from None
 
     def _report(self) -> None:
         if self.reporter:
@@ -203,7 +209,17 @@ class SlurmSpawner(SavingSpawner, Spawner):
                 await self._asked_for_start(self.slurm.cancel, self.account, job.id)
 
     async def _submit(self, order: Order) -> int:
-        job_id: int = await self._asked_for_start(self.slurm.submit, self.account, order)
+        """A person's first lab on a budget may come before the cluster knows of it: that is waited for."""
+        deadline = monotonic() + SECONDS_FOR_QUOTAS
+        while True:
+            try:
+                job_id: int = await self._ask(self.slurm.submit, self.account, order)
+                break
+            except SlurmError as error:
+                if not _means_no_association(error) or monotonic() > deadline:
+                    raise self._as_start_failure(error) from error
+            self._seen = "The cluster is being told of this budget"
+            await asyncio.sleep(SECONDS_BETWEEN_ASKING_AGAIN)
         self._seen = f"Job {job_id} is in the queue"
         return job_id
 
@@ -228,21 +244,31 @@ class SlurmSpawner(SavingSpawner, Spawner):
         if not QUOTA.match(job.reason):
             return
         await self._ask(self.slurm.cancel, self.account, job.id)
-        raise StartRefused(f"The cluster's quota does not allow this lab ({job.reason}).")
+        raise StartRefused(f"The cluster's quota does not allow this lab ({job.reason}).", "cluster-quota")
 
     async def _asked_for_start(self, call: Any, *arguments: Any) -> Any:
         """A call whose failure is the failure of the start, in words for the person who waits."""
         try:
             return await self._ask(call, *arguments)
-        except SlurmRefused as refusal:
-            raise StartRefused(f"The cluster refused this lab: {refusal.message} ({refusal.code}).") from refusal
-        except (SlurmUnreachable, SlurmDenied) as error:
-            self.log.error("%s: %s", self._log_name, error)
-            raise RuntimeError("The cluster does not answer. Please try again in a minute.") from error
+        except SlurmError as error:
+            raise self._as_start_failure(error) from error
+
+    def _as_start_failure(self, error: SlurmError) -> Exception:
+        if _means_no_association(error):
+            return StartFailed("The cluster does not know of this budget and this person yet.", "cluster-account")
+        if isinstance(error, SlurmRefused):
+            code = CODES_OF_SLURM.get(error.code, "cluster-refused")
+            return StartRefused(f"The cluster refused this lab: {error.message} ({error.code}).", code)
+        self.log.error("%s: %s", self._log_name, error)
+        return StartFailed("The cluster does not answer. Please try again in a minute.", "cluster-silent")
 
     async def _ask(self, call: Any, *arguments: Any) -> Any:
         """In a thread: Slurm may take its time, and the hub has other things to do."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, partial(call, *arguments))
+
+
+def _means_no_association(error: SlurmError) -> bool:
+    return isinstance(error, SlurmRefused) and (error.code == NO_ASSOCIATION[0] or NO_ASSOCIATION[1] in error.message)
 
 
 def minutes_until(moment: str | None, now: datetime | None = None) -> int:

@@ -50,6 +50,7 @@ class Evidence:
     ended_at: datetime | None = None  # None: nobody noted when
     why: str = ""
     is_final: bool = False  # starting it once more would end the same way
+    code: str = ""  # of a refusal, stable: "cluster-quota"
 
 
 class HubError(Exception):
@@ -75,7 +76,11 @@ class HubBusy(HubError):
 
 
 class HubRefused(HubError):
-    """The hub understood and said no."""
+    """The hub understood and said no. `code` is stable, and there where its spawner knew why: "cluster-quota"."""
+
+    def __init__(self, call: str, message: str, status: int | None = None, code: str = "") -> None:
+        super().__init__(call, message, status)
+        self.code = code
 
 
 class HubFault(HubError):

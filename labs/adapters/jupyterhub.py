@@ -5,6 +5,7 @@ every answer is checked, and every failure is a `HubError` that says which call,
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ BACKOFF_SECONDS = (0.1, 0.5)
 LATER = frozenset({502, 503, 504})
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 REFUSED_BY_THE_HUB = "Spawn failed: HTTP 403"
+CODE = re.compile(r"\[((?:cluster|lab)-[a-z-]{1,40})\]")  # what deploy/hub puts behind the reason of a refusal
+MAY_SUCCEED_LATER = ("cluster-account", "cluster-silent")
 UserState = Literal["active", "ready", "inactive"]
 
 
@@ -184,7 +187,9 @@ class JupyterHub:
         if known.state != "stopped":
             return Evidence(runs=True)
         why = self._failure(user, server)
-        return Evidence(runs=False, why=why, is_final=why.startswith(REFUSED_BY_THE_HUB))
+        code = _code(why)
+        is_final = why.startswith(REFUSED_BY_THE_HUB) or bool(code and code not in MAY_SUCCEED_LATER)
+        return Evidence(runs=False, why=why, is_final=is_final, code=code)
 
     def _failure(self, user: str, server: str) -> str:
         """Why the last start of a stopped server failed, in the hub's words; empty where it did not fail."""
@@ -381,11 +386,16 @@ class JupyterHub:
         if status in LATER:
             raise HubUnreachable(call, message, status)
         if 400 <= status < 500:
-            raise HubRefused(call, message, status)
+            raise HubRefused(call, message, status, _code(message))
         raise HubFault(call, message, status)
 
     def _clean(self, message: str) -> str:
         return message.replace(self._token, "[token]") if self._token else message
+
+
+def _code(message: str) -> str:
+    found = CODE.search(message)
+    return found[1] if found else ""
 
 
 def _quoted(name: str) -> str:

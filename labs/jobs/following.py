@@ -77,7 +77,7 @@ def _second_source(hub: Hub, ticket: Ticket, look: Look) -> Look:
         return look
     if evidence.runs:
         return Look(Sighting.RUNNING if ticket.state is not SessionState.STARTING else Sighting.STARTING)
-    return Look(Sighting.GONE, evidence.ended_at, evidence.why, evidence.is_final)
+    return Look(Sighting.GONE, evidence.ended_at, evidence.why, evidence.is_final, evidence.code)
 
 
 def _forget(hub: Hub, ticket: Ticket) -> int:

@@ -36,7 +36,10 @@ def _start(ticket: Ticket) -> int:
     except HubRefused as error:
         log.warning("hub refused a start", extra={"session": ticket.session_id, "why": str(error)})
         with transaction():
-            sessions.restart(ticket.session_id, error.message)
+            if error.code:  # its scheduler said no: once more would end the same way
+                sessions.fail(ticket.session_id, error.message, "start-failed", error.code)
+            else:
+                sessions.restart(ticket.session_id, error.message)
         return 0
     except HubError as error:
         log.warning("start did not get through", extra={"session": ticket.session_id, "why": str(error)})

@@ -42,6 +42,7 @@ from labs.models.sessions import (
     Sighting,
     ViewState,
 )
+from labs.models.slurm import SlurmQuotas, SlurmUser
 from labs.models.strays import Stray
 from labs.models.templates import LabFile, LabTemplate, template_flavor
 from labs.tariff import HOUR
@@ -90,6 +91,8 @@ __all__ = [
     "SessionState",
     "SessionView",
     "Sighting",
+    "SlurmQuotas",
+    "SlurmUser",
     "Statement",
     "Stray",
     "TermsAcceptance",

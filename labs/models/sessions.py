@@ -124,6 +124,7 @@ class LabSession(Entity):
     stop_requested_at: Mapped[datetime | None]
     stop_reason: Mapped[str | None]  # student, teacher, operator, lease-ended, vanished, start-failed …
     failure: Mapped[str | None]  # what the hub said when it could not start
+    failure_code: Mapped[str | None]  # why its scheduler refused it; `labs.failures` has the words
     ended_at: Mapped[datetime | None]
     forgotten_at: Mapped[datetime | None]  # the hub keeps nothing of it any more
     seconds_used: Mapped[int] = mapped_column(default=0)

@@ -12,7 +12,7 @@ from app.config import Settings
 from app.db import transaction
 from app.locale import pick
 from app.paging import page_of
-from labs import policy, queries
+from labs import failures, policy, queries
 from labs.deciding import taking_place
 from labs.errors import CenterUnreachable, LabNotReady
 from labs.models import LabSession, SessionState
@@ -127,6 +127,7 @@ def _view(session_id: UUID) -> dict[str, Any]:
         and session.charged_micro > session.hold.corrected_micro
         and policy.may_ask_correction(actor, session, manages=manages),
         "may_see_budget": policy.may_see_budget(actor, queries.budget(session.budget_id), manages=manages),
+        "refused_because": failures.words(session.failure_code) if session.failure_code else None,
         "cost": session.cost_so_far(now),
         "now": now,
         "enter": "enter" in request.args,

@@ -4,6 +4,7 @@ import marshmallow as ma
 from marshmallow import fields
 
 from labs import queries
+from labs.failures import WORDS
 from labs.models import LabSession, SessionState, Sighting
 from labs.schemas.amounts import MICRO
 
@@ -47,6 +48,9 @@ class SessionSchema(ma.Schema):
     ended_at = fields.AwareDateTime(allow_none=True)
     stop_reason = fields.String(allow_none=True)
     failure = fields.String(allow_none=True)
+    failure_code = fields.String(
+        allow_none=True, metadata={"description": "why the center's scheduler refused it: " + ", ".join(WORDS)}
+    )
     price_micro = fields.Function(
         lambda row: row.hold.price_micro if row.hold else row.flavor.price_micro,
         metadata={"description": "micro-credits an hour"},

@@ -11,6 +11,7 @@ from app.db import db
 from labs import queries, slurm_names
 from labs.models import GRACE_SECONDS, Budget, CenterKind, HoldState, LabFile, LabSession, SessionState
 from labs.queries import homes
+from labs.services import slurm_users
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,16 @@ class NoOrder:
     reason: str
 
 
-def redeem(center_slug: str, hub_name: str, server_name: str) -> Order | NoOrder:
-    """Hand out the order for this server, once for each attempt; say why not otherwise."""
+def redeem(center_slug: str, hub_name: str, server_name: str, runs_as: str = "") -> Order | NoOrder:
+    """Hand out the order for this server, once for each attempt; say why not otherwise.
+
+    `runs_as` is the account of the cluster that the hub has given to the person, where it is in front of one.
+    """
     session = _locked(center_slug, hub_name, server_name)
     if session is None:
         return NoOrder("not-ordered", "This server was not ordered on the platform.")
+    if runs_as and session.center.kind is CenterKind.SLURM:
+        slurm_users.note(session.center_id, session.person_id, runs_as)
     if session.state is not SessionState.STARTING:
         return NoOrder("not-starting", "This lab is not waiting for its start.")
     if session.hold is None or session.hold.state is not HoldState.OPEN:

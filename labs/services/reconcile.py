@@ -58,6 +58,7 @@ class Look:
     ended_at: datetime | None = None
     why: str = ""
     is_final: bool = False
+    code: str = ""  # of a refusal, stable
 
 
 def decide(
@@ -206,9 +207,9 @@ def _take(session: LabSession, step: Step, look: Look) -> None:
         case Step.MARK_RUNNING:
             sessions.mark_running(session.id)
         case Step.RESTART:
-            sessions.restart(session.id, why)
+            sessions.restart(session.id, why, look.code)
         case Step.VOID:
-            sessions.fail(session.id, why, "start-failed")
+            sessions.fail(session.id, why, "start-failed", look.code)
         case Step.GIVE_UP:
             sessions.give_up(session.id, why)
             _told(session)

@@ -205,13 +205,13 @@ def try_again(session_id: UUID, why: str, after: timedelta) -> LabSession:
     return session
 
 
-def restart(session_id: UUID, why: str) -> LabSession:
+def restart(session_id: UUID, why: str, code: str = "") -> LabSession:
     """The server did not come up: order it once more, or give up after the last attempt."""
     session = locked(session_id)
     if session.state is not SessionState.STARTING:
         return session
     if session.attempts >= ATTEMPTS:
-        return fail(session_id, why, "start-failed")
+        return fail(session_id, why, "start-failed", code)
     _move(session, SessionState.RESERVED)
     session.failure = why
     session.not_before = clock.now() + timedelta(seconds=2 * session.attempts)
@@ -308,12 +308,15 @@ def end(session_id: UUID, at: datetime, reason: str) -> LabSession:
     return _close(session, SessionState.SETTLED, at)
 
 
-def fail(session_id: UUID, why: str, reason: str) -> LabSession:
-    """The lab could not be started: every credit goes back, and the person hears of it."""
+def fail(session_id: UUID, why: str, reason: str, code: str = "") -> LabSession:
+    """The lab could not be started: every credit goes back, and the person hears of it. `code` is one of
+    `labs.failures`, where the center's scheduler said why; it stays on the session and in the trail."""
     session = locked(session_id)
     if not session.is_live or session.ready_at is not None:
         return session
-    session.failure = why
+    session.failure, session.failure_code = why, code or None
+    if code:
+        audit.record(SYSTEM, "session.refused", session, code=code, said=why)
     _tell(session, "lab-start-failed")
     return _void(session, reason)
 

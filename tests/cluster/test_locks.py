@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import secrets
 
 import httpx
 import psutil
@@ -97,6 +98,9 @@ def test_a_job_that_would_wait_for_its_quota_is_cancelled_and_refused(
     assert steps[-1].failed
     assert "quota" in steps[-1].message
     assert "AssocGrpCpuLimit" in steps[-1].message
+    proof = campus.client.evidence(second, refused)
+    assert proof
+    assert (proof.runs, proof.is_final, proof.code) == (False, True, "cluster-quota")
     job = next(job for job in slurm.jobs("slurm") if job.name == refused)
     assert job.state == "CANCELLED"
     assert job.started_at is None or job.started_at == job.ended_at
@@ -112,7 +116,30 @@ def test_a_limit_of_the_quality_of_service_refuses_at_once(campus: ClusterCampus
 
     assert steps[-1].failed
     assert "The cluster refused this lab" in steps[-1].message
+    proof = campus.client.evidence(user, server)
+    assert proof
+    assert (proof.is_final, proof.code) == (True, "cluster-refused")
     assert not [job for job in slurm.jobs("slurm") if job.name == server]
+
+
+def test_an_account_that_the_cluster_does_not_know_yet_is_waited_for(
+    campus: ClusterCampus, cluster: Layout, slurm: SlurmRest
+) -> None:
+    user, server = name_of_user(), name_of_server()
+    account = f"b_{secrets.token_hex(16)}"
+    campus.platform.order(server, slurm={"account": account})
+
+    campus.client.start(user, server, {"session": server.removeprefix("lab-")}, "Lab")
+    steps = campus.client.progress(user, server)
+    seen = next(step for step in steps if "is being told" in step.message or step.failed)
+    assert not seen.failed
+    people = ",".join(cluster.lab_accounts)
+    for words in (["account", account, "parent=chancai"], ["user", people, f"account={account}", "QOS=lab"]):
+        parts.run(cluster, "sacctmgr", "-i", "-Q", "add", *words)
+
+    assert list(steps)[-1].ready
+    assert next(job for job in slurm.jobs("slurm") if job.name == server).account == account
+    campus.client.remove(user, server)
 
 
 def narrow(cluster: Layout) -> None:
