@@ -104,6 +104,12 @@ MATRIX = (
                 "POST /internal/labs",
                 is_machine=True,
             ),
+            Action(
+                _("Ask for the quotas of a Slurm cluster, and say how far it is from them (its keeper)"),
+                NO_PERSON,
+                "POST /internal/quotas",
+                is_machine=True,
+            ),
         ),
     ),
     Section(

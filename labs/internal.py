@@ -12,15 +12,16 @@ from typing import Any
 
 from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import BadRequest, Unauthorized
+from werkzeug.exceptions import BadRequest, NotFound, Unauthorized
 
 from app.access import internal
 from app.config import Settings
 from app.db import transaction
 from app.jobs import wake
-from labs.services import activity, orders
+from labs.services import activity, orders, slurm_quotas
 from labs.services.activity import HomeSize, LabNews, LabReport
 from labs.services.orders import NoOrder, Order
+from labs.services.slurm_quotas import Told
 
 log = logging.getLogger(__name__)
 SERVER = re.compile(r"lab-[0-9a-f]{32}")
@@ -28,6 +29,7 @@ SLURM_USER = re.compile(r"[a-z_][a-z0-9_.-]{0,63}")
 MOST_ROWS = 500  # hubs send pages of 200
 MOST_KERNELS, MOST_FILES, MOST_BYTES = 100_000, 2**31 - 1, 2**60
 LONGEST_KEEP_ALIVE_MINUTES = 24 * 60
+LONGEST_WORDS = 500
 
 blp = Blueprint("labs_internal", __name__, url_prefix="/internal")
 
@@ -75,6 +77,36 @@ def labs() -> ResponseReturnValue:
         news = activity.report(body["center"], reports)
         answer = {server: _news(one) for server, one in news.items()}
     return {"labs": answer, "skipped": skipped}
+
+
+@blp.post("/quotas")
+@internal
+def quotas() -> ResponseReturnValue:
+    """Tell the keeper of a Slurm cluster what its quotas should be, unless it knows; hear how far the cluster is."""
+    body = _told("center")
+    told = _quotas_told(body.get("state"))
+    with transaction():
+        wanted = slurm_quotas.wanted(body["center"])
+        if wanted is None:
+            raise NotFound
+        if told is not None:
+            slurm_quotas.hear(body["center"], told)
+        answer = slurm_quotas.as_json(wanted)
+    version = slurm_quotas.version(answer)
+    return {"version": version} | ({} if body.get("have") == version else {"quotas": answer})
+
+
+def _quotas_told(state: Any) -> Told | None:
+    """None: the keeper has nothing to tell yet."""
+    if state is None:
+        return None
+    try:
+        differences = [str(text)[:LONGEST_WORDS] for text in state["differences"]]
+        number, written = _count(state, "number", MOST_FILES) or 0, _count(state, "written", MOST_FILES) or 0
+        failure = state.get("failure")
+        return Told(differences, number, written, None if failure is None else str(failure)[:LONGEST_WORDS])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BadRequest from error
 
 
 def _asked() -> tuple[str, str, str]:

@@ -27,6 +27,9 @@ def write(layout: Layout) -> None:
         allowed = [f"Account={ACCOUNT}", f"QOS={','.join(QOS)}", "DefaultQOS=lab"]
         _sacctmgr(layout, "add", "user", ",".join(missing), *allowed)
 
+    if layout.keeper_account not in known:
+        _sacctmgr(layout, "add", "user", layout.keeper_account, f"Account={ACCOUNT}", "AdminLevel=Administrator")
+
 
 def _sacctmgr(layout: Layout, *words: str) -> None:
     parts.run(layout, "sacctmgr", "-i", "-Q", *words)

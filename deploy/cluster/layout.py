@@ -37,12 +37,17 @@ class Layout:
         return f"{self.name}-rest"
 
     @property
+    def keeper_account(self) -> str:
+        """Keeps the quotas: of the machine's accounts the only one that Slurm calls an administrator."""
+        return f"{self.name}-keeper"
+
+    @property
     def lab_accounts(self) -> list[str]:
         return [f"{self.name}{number:03}" for number in range(1, self.places + 1)]
 
     @property
     def accounts(self) -> list[str]:
-        return [self.hub_account, self.rest_account, *self.lab_accounts]
+        return [self.hub_account, self.rest_account, self.keeper_account, *self.lab_accounts]
 
     # Addresses
 

@@ -64,6 +64,13 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
+def of_keeper(environment: Mapping[str, str] = os.environ) -> tuple[str, str, str]:
+    """What the keeper of a cluster's quotas needs: the center, the platform's address, and the center's secret."""
+    center = _needed(environment, "HUB_CENTER")
+    credentials = _credentials(Path(_needed(environment, "HUBS_FILE")), center)
+    return center, _url(environment, "PLATFORM_URL"), credentials["admission_secret"]
+
+
 def kept_secret(file: Path) -> str:
     """A secret of 32 bytes in hex, made at the first start and kept."""
     try:

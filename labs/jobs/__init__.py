@@ -8,6 +8,7 @@ from labs.jobs.closing import close_months
 from labs.jobs.following import follow_sessions
 from labs.jobs.idle import stop_idle
 from labs.jobs.leases import end_leases, expire_credits, expire_holds, post_usage
+from labs.jobs.quotas import watch_quotas
 from labs.jobs.rates import apply_rates
 from labs.jobs.reconciling import reconcile_centers
 from labs.jobs.repairing import repair_drift
@@ -28,6 +29,7 @@ JOBS = [
     Job(expire_credits, every=timedelta(minutes=10)),
     Job(expire_holds, every=timedelta(minutes=5)),
     Job(apply_rates, every=timedelta(seconds=30)),
+    Job(watch_quotas, every=timedelta(seconds=30)),
     Job(give_back_credits, every=timedelta(minutes=10)),
     Job(warn_of_budgets, every=timedelta(days=1)),
     Job(close_months, every=timedelta(hours=1)),

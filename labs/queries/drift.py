@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, literal, or_, select
+from sqlalchemy import Select, Text, and_, cast, func, literal, or_, select
 
 from app import clock
 from app.db import db
-from labs.models import Center, Hold, HoldState, LabSession, SessionState, Stray
+from labs.models import Center, CenterKind, Hold, HoldState, LabSession, SessionState, SlurmQuotas, Stray
 from labs.queries.places import miscounted_loads
 
 LISTED = 100  # of each kind; the numbers count all
@@ -20,6 +20,8 @@ TOO_LONG_TO_STOP = timedelta(seconds=60)
 TOO_LONG_AFTER_LEASE = timedelta(seconds=30)
 TOO_LONG_TO_EXPIRE = timedelta(seconds=30)
 TOO_LONG_TO_FORGET = timedelta(seconds=60)
+TOO_LONG_WITHOUT_KEEPER = timedelta(minutes=2)
+TOO_LONG_WRONG = timedelta(seconds=30)
 
 
 class DriftKind(StrEnum):
@@ -33,6 +35,7 @@ class DriftKind(StrEnum):
     STRAY = "stray"  # a server that is nobody's
     TOMBSTONE = "tombstone"  # ended, and the hub has not confirmed that it keeps nothing
     LOAD = "load"  # places counted wrongly
+    QUOTAS = "quotas"  # of a Slurm cluster: not as they should be, or nobody has told for long
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,21 @@ def _kinds() -> dict[DriftKind, Select[Any]]:
         DriftKind.STRAY: select(
             Stray.id, Stray.center_id, Stray.created_at.label("since"), Stray.server_name.label("what")
         ).where(Stray.gone_at.is_(None)),
+        DriftKind.QUOTAS: select(
+            Center.id,
+            Center.id.label("center_id"),
+            func.coalesce(SlurmQuotas.wrong_since, SlurmQuotas.heard_at, Center.created_at).label("since"),
+            func.coalesce(SlurmQuotas.failure, cast(SlurmQuotas.number, Text), literal("")).label("what"),
+        )
+        .select_from(Center)
+        .outerjoin(SlurmQuotas, SlurmQuotas.center_id == Center.id)
+        .where(
+            Center.kind == CenterKind.SLURM,
+            or_(
+                SlurmQuotas.wrong_since < now - TOO_LONG_WRONG,
+                func.coalesce(SlurmQuotas.heard_at, Center.created_at) < now - TOO_LONG_WITHOUT_KEEPER,
+            ),
+        ),
         DriftKind.TOMBSTONE: _of_sessions(LabSession.ended_at).where(
             state.in_((SessionState.SETTLED, SessionState.VOIDED)),
             LabSession.forgotten_at.is_(None),

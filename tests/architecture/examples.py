@@ -295,6 +295,7 @@ def _of_labs(world: World) -> dict[str, Example]:
         "POST /internal/admission": Example(json=hub),
         "POST /internal/ended": Example(json=hub),
         "POST /internal/labs": Example(json={"center": "embedded", "labs": []}),
+        "POST /internal/quotas": Example(json={"center": "embedded"}),
         "POST /budgets/<budget_id>/members/<person_id>": Example(form={"cap": "5"}),
         "PUT /api/v1/budgets/<budget_id>/members/<person_id>": Example(json={"cap_micro": 5_000_000}),
         "POST /budgets/<budget_id>/managers": Example(

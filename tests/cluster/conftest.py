@@ -7,14 +7,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from deploy.cluster import build, hub_files, packages, parts
+from deploy.cluster.errors import NoCluster
 from deploy.cluster.layout import Layout, new
+from labs.adapters.sacctmgr import Sacctmgr, SacctmgrError
 from labs.adapters.slurmrestd import SignedTokens, SlurmRest
 from tests.hub.conftest import Campus, clock, eventually, free_ports
 from tests.hub.stand_in import StandIn
@@ -77,6 +79,18 @@ def slurm(cluster: Layout) -> Iterator[SlurmRest]:
     client = SlurmRest(cluster.rest_url, SignedTokens(cluster.jwt_key))
     yield client
     client.close()
+
+
+def books(layout: Layout, account: str = "") -> Sacctmgr:
+    """The cluster's accounting, as its keeper reaches it, or this other account."""
+
+    def run(command: Sequence[str], given: str) -> str:
+        try:
+            return parts.run(layout, *command, given=given, account=account or layout.keeper_account)
+        except NoCluster as problem:
+            raise SacctmgrError(str(problem)) from problem
+
+    return Sacctmgr(run=run)
 
 
 @dataclass
