@@ -10,8 +10,8 @@ RUN ?=
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-run: install ## install what is needed and start everything; Ctrl-C stops it
-	@$(BIN)/chancai run $(RUN)
+run: install ## install what is needed and start everything; CENTER=slurm: with labs on a Slurm cluster; Ctrl-C stops it
+	@$(BIN)/chancai run $(if $(CENTER),--center $(CENTER)) $(RUN)
 
 test: install-dev ## run all tests, those in a real browser and against a real JupyterHub too
 	@$(BIN)/python deploy/test_tools.py

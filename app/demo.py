@@ -19,7 +19,7 @@ from app import clock
 from app.access import SYSTEM, MemberRole, PlatformRole
 from app.db import db, transaction
 from app.locale import MICRO
-from labs.models import Budget, Flavor
+from labs.models import Budget, Center, CenterKind, Flavor
 from labs.services import budgets, centers, rescue, terms
 
 PASSWORD = "industry-and-talent"  # noqa: S105 - for the demo on one's own machine only; the settings refuse it elsewhere
@@ -132,12 +132,13 @@ def init_app(app: Flask, *, shown: bool) -> None:
 
     @group.command("load")
     @click.option("--if-empty", is_flag=True, help="Do nothing when somebody is there already.")
+    @click.option("--center", default="embedded", help="Its short name; `slurm`: labs are jobs of a Slurm cluster.")
     @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON: the sign-ins.")
-    def load(if_empty: bool, as_json: bool) -> None:
+    def load(if_empty: bool, center: str, as_json: bool) -> None:
         """Fill the database with a small campus."""
         if is_empty():
             with transaction():
-                build()
+                build(center)
         elif not if_empty:
             raise click.ClickException("The database is not empty; the demo campus is made in an empty one only.")
         sign_ins = demo_sign_ins()
@@ -161,7 +162,7 @@ def demo_sign_ins() -> list[dict[str, str]]:
     return [{"key": p.key, "login": p.email, "password": p.password, "name": p.name, "role": p.part_en} for p in SHOWN]
 
 
-def build() -> None:
+def build(center_slug: str = "embedded") -> None:
     """Make the campus: partners, people, a center with flavors, compute, courses with runs."""
     by_slug = {
         slug: partners.open_partner(
@@ -171,8 +172,8 @@ def build() -> None:
     }
     by_key = {person.key: _person(person, by_slug[person.partner].id) for person in PEOPLE}
     with clock.at(clock.now() - timedelta(days=PAST_DAYS)):
-        flavors = _center(by_slug["hailan"])
-    _accept_terms(by_key.values())
+        flavors = _center(by_slug["hailan"], center_slug)
+    _accept_terms(center_slug, by_key.values())
     purses = {slug: _budget(by_slug[slug]) for slug, (kind, *_names) in PARTNERS.items() if kind is not CENTER}
     courses.demo.build(SYSTEM, by_key, by_slug, flavors, purses)
 
@@ -198,27 +199,48 @@ def _person(who: DemoPerson, partner_id: UUID) -> Person:
     return person
 
 
-def _center(partner: Partner) -> list[Flavor]:
+def _center(partner: Partner, slug: str) -> list[Flavor]:
     center = centers.register(
         SYSTEM,
-        slug="embedded",
+        slug=slug,
         partner_id=partner.id,
         title_zh="海蓝计算中心",
         title_en="Hailan Computing Center",
         session_limit=40,
     )
+    center.kind = CenterKind.SLURM if slug == CenterKind.SLURM else CenterKind.HOST
     sizes = (
         ("small", "小型", "Small", 1.0, 1024, MICRO),
         ("medium", "中型", "Medium", 2.0, 2048, 2 * MICRO),
         ("large", "大型", "Large", 4.0, 4096, 4 * MICRO),
     )
     rescue.offer(SYSTEM, center, cores=0.5, memory_mb=1024)
+    if center.kind is CenterKind.SLURM:
+        _npu(center)
     return [
         centers.add_flavor(
-            SYSTEM, center, slug=slug, title_zh=zh, title_en=en, cores=cores, memory_mb=memory, price_micro=price
+            SYSTEM, center, slug=name, title_zh=zh, title_en=en, cores=cores, memory_mb=memory, price_micro=price
         )
-        for slug, zh, en, cores, memory, price in sizes
+        for name, zh, en, cores, memory, price in sizes
     ]
+
+
+def _npu(center: Center) -> None:
+    """One of the accelerators that the cluster's nodes say they have (deploy/cluster/config.py)."""
+    centers.add_flavor(
+        SYSTEM,
+        center,
+        slug="npu",
+        title_zh="昇腾单卡",
+        title_en="One NPU",
+        cores=4.0,
+        memory_mb=8192,
+        price_micro=12 * MICRO,
+        accelerators=1,
+        accelerator_kind="Ascend",
+        partition="labs",
+        gres="npu:ascend:1",
+    )
 
 
 TERMS_ZH = """实验只用于本平台的课程、竞赛和培养计划。
@@ -229,11 +251,11 @@ Your files are yours and are kept for you; keep no personal data of others in th
 No mining, no attacks on other systems, no lending of accounts. Labs in which nothing runs are stopped."""
 
 
-def _accept_terms(everybody: Iterable[Person]) -> None:
+def _accept_terms(center_slug: str, everybody: Iterable[Person]) -> None:
     """The people of the campus have been here before: they have accepted the center's terms."""
-    published = terms.publish(SYSTEM, "embedded", text_zh=TERMS_ZH, text_en=TERMS_EN)
+    published = terms.publish(SYSTEM, center_slug, text_zh=TERMS_ZH, text_en=TERMS_EN)
     for person in everybody:
-        terms.accept(accounts_queries.actor(person.id), "embedded", published.number)
+        terms.accept(accounts_queries.actor(person.id), center_slug, published.number)
 
 
 def _budget(partner: Partner) -> Budget:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from app.embedded import database
+from app.embedded import database, secrets
 from app.embedded import doctor as examination
 from app.embedded import run as campus
 from app.embedded.console import Console
@@ -27,8 +27,20 @@ var_dir = click.option(
 @var_dir
 @click.option("--port", type=click.IntRange(0, 65535), default=8600, show_default=True, help="Of the platform; 0: any.")
 @click.option("--labs-port", type=click.IntRange(0, 65000), default=8700, show_default=True, help="Of the labs.")
+@click.option(
+    "--center",
+    type=click.Choice([secrets.CENTER, campus.SLURM]),
+    default=secrets.CENTER,
+    show_default=True,
+    help="Where labs run: on this machine itself, or as jobs on a Slurm cluster that is built on it (Debian, root).",
+)
+@click.option(
+    "--cluster-folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Of the Slurm cluster. [default: that of `make cluster`]",
+)
 @click.option("--demo/--no-demo", default=True, help="Load the demo campus when the database is empty.")
-def run(var_dir: Path, port: int, labs_port: int, demo: bool) -> None:
+def run(var_dir: Path, port: int, labs_port: int, center: str, cluster_folder: Path | None, demo: bool) -> None:
     """Start everything: PostgreSQL, JupyterHub, worker and web server. Ctrl-C stops it.
 
     With DATABASE_URL set, that PostgreSQL is used and none is started. Exit status: 0 stopped on request,
@@ -38,7 +50,9 @@ def run(var_dir: Path, port: int, labs_port: int, demo: bool) -> None:
     try:
         url = os.environ.get("DATABASE_URL", "")
         plan = campus.Plan(
-            var=Var(var_dir.absolute()),
+            var=Var(var_dir.absolute() / center if center == campus.SLURM else var_dir.absolute()),
+            center=center,
+            cluster_folder=cluster_folder,
             port=port,
             labs_port=labs_port,
             database_url=database.parsed(url).render_as_string(hide_password=False) if url else "",

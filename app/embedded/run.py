@@ -7,14 +7,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
 
-from app.embedded import database, environment, guard, ports, postgres, secrets
+from app.embedded import cluster, database, environment, guard, ports, postgres, secrets
+from app.embedded.cluster import Hub
 from app.embedded.console import Console
 from app.embedded.errors import CannotStart
 from app.embedded.postgres import Cluster
@@ -37,6 +38,12 @@ class Plan:
     labs_port: int
     database_url: str = ""  # an outside PostgreSQL; empty for the embedded one
     with_demo: bool = True
+    center: str = secrets.CENTER
+    cluster_folder: Path | None = None  # where the Slurm cluster is; None: the usual place
+    hub: Hub | None = None  # that of the Slurm cluster, once it is up
+
+
+SLURM = "slurm"
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,18 @@ class Addresses:
 def run(plan: Plan, console: Console) -> int:
     """Start everything and stay until asked to stop or a part dies; the exit status."""
     with plan.var.claimed():
+        if plan.center == SLURM:
+            plan = _with_cluster(plan, console)
         return guard.guarded(lambda: Campus(plan, console).live())
+
+
+def _with_cluster(plan: Plan, console: Console) -> Plan:
+    """The cluster's hub must know where the platform will answer, so that is decided first."""
+    port = ports.choose(plan.port, [])
+    if plan.port and port != plan.port:
+        console.warn(f"Port {plan.port} is taken, so the platform uses {port}.")
+    hub = cluster.bring_up(plan.cluster_folder, f"http://127.0.0.1:{port}", console)
+    return replace(plan, port=port, hub=hub)
 
 
 @dataclass
@@ -72,7 +90,7 @@ class Campus:
     console: Console
     supervisor: Supervisor = field(init=False)
     addresses: Addresses = field(init=False)
-    cluster: Cluster | None = None
+    database_cluster: Cluster | None = None
 
     def __post_init__(self) -> None:
         self.supervisor = Supervisor(self.console)
@@ -90,8 +108,8 @@ class Campus:
             return problem.exit_code
         finally:
             self.supervisor.stop_all()
-            if self.cluster is not None:
-                postgres.tidy(self.cluster)
+            if self.database_cluster is not None:
+                postgres.tidy(self.database_cluster)
             self.plan.var.forget()
             self.console.say("Stopped; nothing is left running.")
 
@@ -100,7 +118,7 @@ class Campus:
         self.console.say(f"Chancai starts in {self.plan.var.path}")
         self._end_leftovers()
         self.addresses = self._choose_ports()
-        hub = self._start_hub()
+        hub = None if self.plan.hub else self._start_hub()
         url = self._start_database()
         env = self._platform_env(url)
         self._update_tables(env)
@@ -123,6 +141,9 @@ class Campus:
             self.console.warn(f"Ended what a killed start had left running: {', '.join(ended)}.")
 
     def _choose_ports(self) -> Addresses:
+        if self.plan.hub is not None:
+            hub = self.plan.hub
+            return Addresses(self.plan.port, hub.public_port, hub.api_port, hub.proxy_api_port)
         chosen: list[int] = []
         wanted = {"platform": self.plan.port, "labs": self.plan.labs_port}
         wanted |= {"hub": self.plan.labs_port and self.plan.labs_port + 1}
@@ -140,19 +161,19 @@ class Campus:
                 step.done = f"Database answers: PostgreSQL {database.check(self.plan.database_url)}"
             return self.plan.database_url
         with self.console.step("Starting PostgreSQL", "") as step:
-            cluster = self.cluster = postgres.prepare(self.plan.var.path)
-            for note in cluster.notes:
+            made = self.database_cluster = postgres.prepare(self.plan.var.path)
+            for note in made.notes:
                 self.console.warn(note)
             part = self.supervisor.start(
                 "postgres",
-                cluster.command(),
+                made.command(),
                 env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
-                account=cluster.account,
+                account=made.account,
                 stop_signal=signal.SIGINT,  # "fast": does not wait for sessions that never end
                 grace=30,
             )
-            step.done = f"PostgreSQL {self._wait_for_postgres(cluster, part)} on a socket in {cluster.socket}"
-        return cluster.url()
+            step.done = f"PostgreSQL {self._wait_for_postgres(made, part)} on a socket in {made.socket}"
+        return made.url()
 
     def _update_tables(self, env: dict[str, str]) -> None:
         with self.console.step("Updating the tables", "Tables are up to date"):
@@ -160,12 +181,12 @@ class Campus:
                 self.plan.var.forget_demo()  # a migration may have changed who there is
                 self.supervisor.run("migrate", _chancai("db", "upgrade"), env=env)
 
-    def _wait_for_postgres(self, cluster: Cluster, part: Part) -> str:
+    def _wait_for_postgres(self, made: Cluster, part: Part) -> str:
         try:
-            version = postgres.wait_until_ready(cluster, lambda: self.supervisor.lives(part))
-            postgres.create_database(cluster)
+            version = postgres.wait_until_ready(made, lambda: self.supervisor.lives(part))
+            postgres.create_database(made)
         except (CannotStart, psycopg.Error) as problem:
-            raise CannotStart(postgres.explain("\n".join(part.said), cluster) or str(problem)) from None
+            raise CannotStart(postgres.explain("\n".join(part.said), made) or str(problem)) from None
         return version
 
     def _platform_env(self, url: str) -> dict[str, str]:
@@ -185,6 +206,8 @@ class Campus:
         return {**os.environ, **settings, "PYTHONUNBUFFERED": "1"}
 
     def _hubs_file(self) -> Path:
+        if self.plan.hub is not None:
+            return self.plan.hub.hubs_file
         return secrets.hubs(
             self.plan.var.secrets, api_url=self.addresses.hub_api_url, public_url=self.addresses.labs_url
         )
@@ -226,12 +249,18 @@ class Campus:
         if known is not None and not self.plan.database_url:  # an outside database may be another one each time
             return known
         with self.console.step("Loading the demo campus", "Demo campus is there"):
-            said = self.supervisor.run("demo", _chancai("demo", "load", "--if-empty", "--json"), env=env)
+            said = self.supervisor.run(
+                "demo", _chancai("demo", "load", "--if-empty", "--json", "--center", self.plan.center), env=env
+            )
         self.plan.var.remember_demo(_sign_ins(said))
         return _sign_ins(said)
 
-    def _wait_for_answer(self, part: Part, url: str) -> None:
-        self.supervisor.wait_for(part, lambda: answers(url), ANSWERS_WITHIN)
+    def _wait_for_answer(self, part: Part | None, url: str) -> None:
+        """Of a part of ours, or of the cluster's hub, which is none."""
+        if part is not None:
+            self.supervisor.wait_for(part, lambda: answers(url), ANSWERS_WITHIN)
+        elif not answers(url):
+            raise CannotStart(f"The hub of the Slurm cluster does not answer at {url}.")
 
     def _remember(self, sign_ins: list[dict[str, Any]]) -> None:
         parts = {part.name: (part.process.pid, _began(part.process.pid)) for part in self.supervisor.parts}

@@ -5,9 +5,11 @@ import os
 import sys
 from pathlib import Path
 
-from deploy.cluster import build, layout, parts
+from deploy.cluster import build, front, layout, parts
 from deploy.cluster.errors import NoCluster
 from deploy.cluster.layout import NODES, Layout
+
+DEFAULT_PLATFORM = "http://127.0.0.1:8600"  # that of `make run`
 
 
 def main() -> int:
@@ -21,7 +23,7 @@ def main() -> int:
 
 def up(asked: argparse.Namespace) -> int:
     cluster = layout.kept(asked.folder) or layout.new(asked.folder, asked.name, asked.port, asked.places)
-    build.up(cluster, print)
+    build.up(cluster, print, asked.platform)
     return 0
 
 
@@ -45,7 +47,7 @@ def env(asked: argparse.Namespace) -> int:
 
 def status(asked: argparse.Namespace) -> int:
     cluster = _needed(asked)
-    names = ["munged", "mariadb", "slurmdbd", "slurmctld", *NODES, "slurmrestd"]
+    names = ["munged", "mariadb", "slurmdbd", "slurmctld", *NODES, "slurmrestd", *front.PARTS]
     found = {name: parts.find(cluster, name) for name in names}
     for name, process in found.items():
         print(f"{name:<12} {'runs as ' + str(process.pid) if process else 'does not run'}")
@@ -70,6 +72,7 @@ def _arguments() -> argparse.Namespace:
             command.add_argument("--name", default=layout.DEFAULT_NAME)
             command.add_argument("--port", type=int, default=layout.DEFAULT_PORT)
             command.add_argument("--places", type=int, default=40)
+            command.add_argument("--platform", default=DEFAULT_PLATFORM, help="where it answers; '': no hub")
     return parser.parse_args()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import psutil
 
-from deploy.cluster import accounts, books, config, packages, parts
+from deploy.cluster import accounts, books, config, front, packages, parts
 from deploy.cluster.errors import NoCluster
 from deploy.cluster.layout import NODES, Layout
 
@@ -16,8 +16,11 @@ Say = Callable[[str], None]
 DATABASE = "slurm_acct_db"
 
 
-def up(layout: Layout, say: Say) -> None:
-    """Everything there is to a cluster, from nothing or from where it stopped. Raises `NoCluster`."""
+def up(layout: Layout, say: Say, platform_url: str = "") -> None:
+    """Everything there is to a cluster, from nothing or from where it stopped; with a platform, hub and keeper too.
+
+    Raises `NoCluster`.
+    """
     reason = packages.cannot()
     if reason:
         raise NoCluster(f"There can be no cluster here: {reason}.")
@@ -44,11 +47,14 @@ def up(layout: Layout, say: Say) -> None:
     books.write(layout)
     _wait_until_idle(layout)
     step(f"slurmrestd at {layout.rest_url}")
+    if platform_url:
+        front.start(layout, platform_url)
+        step(f"the hub at {front.public_url(layout)} and the keeper of quotas, for the platform at {platform_url}")
 
 
 def down(layout: Layout, say: Say) -> None:
     """End everything, and remove everything. Works on a cluster that came up half, too."""
-    for name in ("hub", "slurmrestd", "slurmctld", *NODES, "slurmdbd"):
+    for name in (*front.PARTS, "slurmrestd", "slurmctld", *NODES, "slurmdbd"):
         parts.stop(layout, name)
     for name in ("mariadb", "munged"):
         parts.stop(layout, name)

@@ -16,9 +16,9 @@ FAKE_GPU_NODE = "n4"
 def write(layout: Layout) -> None:
     _folders(layout)
     _keys(layout)
-    _write(layout.slurm_conf, slurm_conf(layout), 0o644)
-    _write(layout.etc / "gres.conf", gres_conf(layout), 0o644)
-    _write(layout.etc / "slurmdbd.conf", slurmdbd_conf(layout), 0o600, "slurm")
+    write_file(layout.slurm_conf, slurm_conf(layout), 0o644)
+    write_file(layout.etc / "gres.conf", gres_conf(layout), 0o644)
+    write_file(layout.etc / "slurmdbd.conf", slurmdbd_conf(layout), 0o600, "slurm")
     for number in range(GPUS):
         (layout.folder / "devices" / f"gpu{number}").touch()
 
@@ -158,7 +158,7 @@ def _keys(layout: Layout) -> None:
     _write_bytes(layout.hub_jwt_key, layout.jwt_key.read_bytes(), 0o400, layout.hub_account)
 
 
-def _write(path: Path, text: str, mode: int, owner: str = "root") -> None:
+def write_file(path: Path, text: str, mode: int, owner: str = "root") -> None:
     _write_bytes(path, text.encode(), mode, owner)
 
 

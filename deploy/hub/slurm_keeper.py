@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 
 from deploy.hub import settings
-from labs.adapters.sacctmgr import Quotas, Sacctmgr, SacctmgrError
+from labs.adapters.sacctmgr import Sacctmgr, SacctmgrError
+from labs.slurm_quotas import Quotas
 
 SECONDS_BETWEEN_QUESTIONS = 2.0
 SECONDS_BETWEEN_LOOKS = 30.0  # at a cluster that nothing has changed in, as far as we know

@@ -23,7 +23,6 @@ from accounts.services import notices
 from app import clock
 from app.db import db
 from labs import slurm_names
-from labs.adapters.sacctmgr import Account, Quality, Quotas
 from labs.models import (
     GRACE_SECONDS,
     LIVE_STATES,
@@ -40,6 +39,7 @@ from labs.models import (
 )
 from labs.services import operators
 from labs.services.admission import LABS_AT_ONCE
+from labs.slurm_quotas import Account, Quality, Quotas
 
 FENCE = Fraction(11, 10)
 MICRO = 1_000_000

@@ -6,8 +6,8 @@ import pytest
 
 from deploy.cluster import parts
 from deploy.cluster.layout import Layout
-from labs.adapters.sacctmgr import Account, Quality, Quotas
 from labs.adapters.slurmrestd import SlurmRest
+from labs.slurm_quotas import Account, Quality, Quotas
 from tests.cluster.conftest import ClusterCampus, books
 from tests.hub.conftest import name_of_server, name_of_user
 

@@ -9,11 +9,12 @@ from accounts.models import Notice
 from app.access import PlatformRole
 from app.db import db, transaction
 from labs import ledger
-from labs.adapters.sacctmgr import CLOSED, Account, Quality, Quotas, Sacctmgr, SacctmgrError, differences
+from labs.adapters.sacctmgr import CLOSED, Sacctmgr, SacctmgrError, differences
 from labs.models import CenterKind, SlurmQuotas
 from labs.queries.drift import DriftKind, drift
 from labs.services import sessions, slurm_quotas, slurm_users
 from labs.services.slurm_quotas import Told
+from labs.slurm_quotas import Account, Quality, Quotas
 from tests.make import as_actor
 
 SECRET = {"Authorization": "Bearer admission-secret"}

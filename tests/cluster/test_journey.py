@@ -1,0 +1,152 @@
+"""The demo campus on a real Slurm: a student's lab is a job under the right account, runs, is stopped, is charged."""
+
+import contextlib
+import json
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.embedded.var import Var
+from deploy.cluster import accounts, build, layout, parts
+from deploy.cluster.layout import Layout
+from labs.adapters.slurmrestd import Job, SignedTokens, SlurmRest
+from tests import campus as campuses
+from tests.campus import Campus, until
+from tests.cluster.conftest import books, free_row_of_ports, need_cluster
+from tests.labs.test_faults_for_real import Books
+from tests.visitor import Student
+
+pytestmark = [pytest.mark.cluster, pytest.mark.campus]
+
+
+@pytest.fixture(scope="module")
+def its_cluster() -> Iterator[Layout]:
+    """Built as `make cluster` does it, and first of all without a platform."""
+    need_cluster()
+    folder = Path(tempfile.mkdtemp(prefix="chancai-journey-", dir="/tmp"))
+    try:
+        built = layout.new(folder, f"cj{secrets.token_hex(2)}", free_row_of_ports(), 12)
+        build.up(built, print)
+        yield built
+    finally:
+        build.down(built, print)
+
+
+@pytest.fixture(scope="module")
+def its_campus(its_cluster: Layout) -> Iterator[Campus]:
+    """`make run CENTER=slurm`."""
+    with campuses.room() as room:
+        options = ("--port", "0", "--center", "slurm", "--cluster-folder", str(its_cluster.folder))
+        (room / "var").mkdir(mode=0o711)
+        started = campuses.launch(room / "var", *options)
+        started.var_dir = room / "var" / "slurm"
+        try:
+            yield campuses.wait_until_ready(started)
+        finally:
+            started.interrupt()
+            started.wait()
+
+
+@pytest.fixture(scope="module")
+def slurm(its_cluster: Layout) -> Iterator[SlurmRest]:
+    client = SlurmRest(its_cluster.rest_url, SignedTokens(its_cluster.jwt_key))
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def ledger(its_campus: Campus) -> Iterator[Books]:
+    ledger = Books(its_campus)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture(scope="module")
+def student(its_campus: Campus) -> Iterator[Student]:
+    with Student(its_campus) as student:
+        yield student
+
+
+@pytest.fixture(scope="module")
+def lab(student: Student) -> tuple[str, str]:
+    return student.enroll()
+
+
+def job_of(slurm: SlurmRest, session: str) -> Job:
+    return next(job for job in slurm.jobs("slurm") if job.name == f"lab-{session.replace('-', '')}")
+
+
+def test_a_student_s_lab_is_a_job_of_the_budget_runs_is_stopped_and_charged(
+    student: Student, lab: tuple[str, str], slurm: SlurmRest, its_cluster: Layout, ledger: Books
+) -> None:
+    session = student.running(*lab)
+
+    shown = student.session(session)
+    job = job_of(slurm, session)
+    assert job.state == "RUNNING"
+    assert job.account == f"b_{shown['budget_id'].replace('-', '')}"
+    assert job.user in its_cluster.lab_accounts
+    assert job.minutes == shown["lease_minutes"] + 5
+    row = parts.run(its_cluster, "squeue", "-h", "-j", str(job.id), "-o", "%q %P").split()
+    assert row == ["lab", "labs"]
+    inside = student.http.get(f"/labs/{session}/open", follow_redirects=True)
+    assert inside.status_code == 200, inside.text[:300]
+
+    student.stop(session)
+
+    until(lambda: job_of(slurm, session).has_ended)
+    settled = student.session(session)
+    assert settled["state"] == "settled"
+    assert settled["seconds_used"] >= 1
+    ledger.become_right()
+
+
+def test_the_cluster_s_quotas_are_the_platform_s(its_cluster: Layout, ledger: Books) -> None:
+    from labs.services import slurm_quotas
+
+    with ledger.app.app_context():
+        wanted = slurm_quotas.wanted("slurm")
+
+    assert wanted
+    now = books(its_cluster).now()
+    assert {account.name: account for account in now.accounts} == {account.name: account for account in wanted.accounts}
+    assert now.members == wanted.members
+    assert len(now.accounts) >= 5
+
+
+def test_hub_and_keeper_are_ordinary_accounts_and_the_secrets_are_theirs(its_cluster: Layout) -> None:
+    for part, account in (("hub", its_cluster.hub_account), ("keeper", its_cluster.keeper_account)):
+        process = parts.find(its_cluster, part)
+        assert process
+        assert process.username() == account
+    for file in its_cluster.etc.glob("*hubs.json"):
+        assert file.stat().st_mode & 0o077 == 0, file
+        assert json.loads(file.read_text())[0]["center"] == "slurm"
+    person = its_cluster.lab_accounts[0]
+    assert accounts.exists(person)
+    with contextlib.suppress(Exception):
+        parts.run(its_cluster, "cat", str(its_cluster.etc / "hubs.json"), account=person)
+        pytest.fail("a student reads the secrets of the hub")
+
+
+@pytest.mark.parametrize(("root", "says"), [(False, "it needs root"), (True, "no apt-get")])
+def test_without_root_or_apt_it_says_why(root: bool, says: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from deploy.cluster import packages\n"
+        f"packages.os.geteuid = lambda: {0 if root else 1000}\n"
+        "packages.missing = lambda: ['slurmctld']\n"
+        "packages.shutil.which = lambda *a, **k: None\n"
+        "from app.cli import main; sys.argv[1:] = ['run', '--center', 'slurm', '--var-dir', sys.argv[1]]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert f"There can be no Slurm cluster here: {says}" in done.stdout.replace(
+        "slurmctld must be installed, and there is ", ""
+    )
+    assert Var(tmp_path / "slurm").running() is None
