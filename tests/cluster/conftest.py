@@ -61,11 +61,11 @@ def cluster() -> Iterator[Layout]:
         build.up(layout, print)
         yield layout
     finally:
-        _keep_logs(layout)
+        keep_logs(layout)
         build.down(layout, print)
 
 
-def _keep_logs(layout: Layout) -> None:
+def keep_logs(layout: Layout) -> None:
     """With CLUSTER_LOGS=folder in the environment, to read them after the cluster is gone."""
     wanted = os.environ.get("CLUSTER_LOGS")
     if wanted:

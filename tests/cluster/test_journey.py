@@ -2,83 +2,25 @@
 
 import contextlib
 import json
-import secrets
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.embedded.var import Var
-from deploy.cluster import accounts, build, layout, parts
+from deploy.cluster import accounts, parts
 from deploy.cluster.layout import Layout
-from labs.adapters.slurmrestd import Job, SignedTokens, SlurmRest
-from tests import campus as campuses
-from tests.campus import Campus, until
-from tests.cluster.conftest import books, free_row_of_ports, need_cluster
+from labs.adapters.slurmrestd import SlurmRest
+from tests.campus import until
+from tests.cluster.conftest import books
+from tests.cluster.demo import its_campus, its_cluster, job_of, lab, ledger, slurm, student
 from tests.labs.test_faults_for_real import Books
 from tests.visitor import Student
 
+__all__ = ["its_campus", "its_cluster", "lab", "ledger", "slurm", "student"]
+
 pytestmark = [pytest.mark.cluster, pytest.mark.campus]
-
-
-@pytest.fixture(scope="module")
-def its_cluster() -> Iterator[Layout]:
-    """Built as `make cluster` does it, and first of all without a platform."""
-    need_cluster()
-    folder = Path(tempfile.mkdtemp(prefix="chancai-journey-", dir="/tmp"))
-    try:
-        built = layout.new(folder, f"cj{secrets.token_hex(2)}", free_row_of_ports(), 12)
-        build.up(built, print)
-        yield built
-    finally:
-        build.down(built, print)
-
-
-@pytest.fixture(scope="module")
-def its_campus(its_cluster: Layout) -> Iterator[Campus]:
-    """`make run CENTER=slurm`."""
-    with campuses.room() as room:
-        options = ("--port", "0", "--center", "slurm", "--cluster-folder", str(its_cluster.folder))
-        (room / "var").mkdir(mode=0o711)
-        started = campuses.launch(room / "var", *options)
-        started.var_dir = room / "var" / "slurm"
-        try:
-            yield campuses.wait_until_ready(started)
-        finally:
-            started.interrupt()
-            started.wait()
-
-
-@pytest.fixture(scope="module")
-def slurm(its_cluster: Layout) -> Iterator[SlurmRest]:
-    client = SlurmRest(its_cluster.rest_url, SignedTokens(its_cluster.jwt_key))
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def ledger(its_campus: Campus) -> Iterator[Books]:
-    ledger = Books(its_campus)
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture(scope="module")
-def student(its_campus: Campus) -> Iterator[Student]:
-    with Student(its_campus) as student:
-        yield student
-
-
-@pytest.fixture(scope="module")
-def lab(student: Student) -> tuple[str, str]:
-    return student.enroll()
-
-
-def job_of(slurm: SlurmRest, session: str) -> Job:
-    return next(job for job in slurm.jobs("slurm") if job.name == f"lab-{session.replace('-', '')}")
 
 
 def test_a_student_s_lab_is_a_job_of_the_budget_runs_is_stopped_and_charged(
