@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 READS = "reads"  # the name of the engine for single reads
+SHORTEST_TOKEN = 20
 LIMITS = "-c lock_timeout=4s -c statement_timeout=30s -c timezone=UTC"  # nobody waits for ever
 POOL: dict[str, Any] = {
     "hide_parameters": True,  # errors are logged; what people typed is not
@@ -46,6 +47,7 @@ class Settings:
     var_dir: Path = Path("var")
     smtp_url: str = field(default="", repr=False)  # smtp://user:password@host:587 (STARTTLS) or smtps://…; "": caught
     mail_from: str = "Chancai <no-reply@localhost>"
+    metrics_token: str = field(default="", repr=False)  # what Prometheus shows to read /metrics; "": this host only
     demo: bool = False  # show the demo's people, with their passwords, on the sign-in page
 
     @classmethod
@@ -69,6 +71,7 @@ class Settings:
             var_dir=Path(env.get("VAR_DIR", "var")),
             smtp_url=env.get("SMTP_URL", ""),
             mail_from=env.get("MAIL_FROM", cls.mail_from),
+            metrics_token=_metrics_token(env),
             demo=demo,
         )
 
@@ -108,6 +111,13 @@ class Settings:
             "OPENAPI_URL_PREFIX": "/api/v1",
             "OPENAPI_JSON_PATH": "openapi.json",
         }
+
+
+def _metrics_token(env: Mapping[str, str]) -> str:
+    token = env.get("METRICS_TOKEN") or _text_of(env.get("METRICS_TOKEN_FILE", "")).strip()
+    if token and len(token) < SHORTEST_TOKEN:
+        raise SettingsError(f"METRICS_TOKEN must have {SHORTEST_TOKEN} characters or more.")
+    return token
 
 
 def _text_of(path: str) -> str:

@@ -12,6 +12,7 @@ import accounts.api
 import accounts.commands
 import accounts.jobs
 import accounts.life
+import accounts.metrics
 import accounts.oidc
 import accounts.pages
 import accounts.sign_on
@@ -25,9 +26,24 @@ import labs.commands
 import labs.internal
 import labs.jobs
 import labs.life
+import labs.metrics
 import labs.pages
 import labs.services.clock_steps
-from app import access_matrix, access_page, apidocs, assets, catalogs, csrf, demo, jobs, locale, logs, pages, problems
+from app import (
+    access_matrix,
+    access_page,
+    apidocs,
+    assets,
+    catalogs,
+    csrf,
+    demo,
+    jobs,
+    locale,
+    logs,
+    metrics,
+    pages,
+    problems,
+)
 from app.access_matrix import Section
 from app.config import Settings
 from app.cookies import CookieSessions
@@ -78,6 +94,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     jobs.init_app(app, _jobs(), [labs.services.clock_steps.follow])
     accounts.commands.init_app(app)
     labs.commands.init_app(app)
+    metrics.init_app(app, [jobs.figures, labs.metrics.figures, accounts.metrics.figures])
     demo.init_app(app, shown=settings.demo)
     app.wsgi_app = labs.api.HoldEdge(app)  # type: ignore[method-assign]
     return app

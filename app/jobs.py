@@ -8,7 +8,8 @@ work behind calls `wake(name)`, and the worker starts that job as soon as the tr
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,12 +18,14 @@ import click
 import psycopg
 import sqlalchemy as sa
 from apscheduler.schedulers.background import BackgroundScheduler
-from flask import Flask
+from flask import Flask, current_app
 from flask.cli import AppGroup
+from prometheus_client.core import Metric
 
-from app import clock
+from app import clock, heartbeat
 from app.clock_steps import Follow, Watch
-from app.db import db
+from app.db import db, transaction
+from app.heartbeat import Heart
 
 log = logging.getLogger(__name__)
 ONE_WORKER = 7_021_001  # key of the advisory lock that only one worker holds
@@ -73,6 +76,7 @@ class Worker:
         self._wanted: set[str] = set()
         self._stop = threading.Event()
         self._hands = threading.BoundedSemaphore(HANDS)
+        self._heart = Heart()
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             executors={"default": {"type": "threadpool", "max_workers": len(jobs) + 4}},
@@ -87,15 +91,19 @@ class Worker:
         """Run the job now; if it is running already, run it once more when it has finished."""
         self._wanted.add(name)
         while name in self._wanted and self._running[name].acquire(blocking=False):
+            began, done, failed = time.perf_counter(), 0, True
             try:
                 self._wanted.discard(name)
-                run_job(self._app, self._jobs[name])
+                done = run_job(self._app, self._jobs[name])
+                failed = False
             except clock.ClockStepped:
+                failed = False  # it comes again at once
                 log.warning("job put off, for the clock was set", extra={"job": name})
             except Exception:
                 log.exception("job failed", extra={"job": name})
             finally:
                 self._running[name].release()
+                self._heart.ran(name, time.perf_counter() - began, done, failed=failed)
 
     def beside(self, work: Callable[[], object]) -> bool:
         if self._stop.is_set() or not self._hands.acquire(blocking=False):
@@ -148,7 +156,7 @@ class Worker:
                 for notice in connection.notifies(timeout=1.0):
                     self._start(notice.payload)
                 self._follow_the_clock()
-                connection.execute("SELECT 1")  # finds out that the database, and so the lock, is gone
+                self._heart.beat(connection)  # also finds out that the database, and so the lock, is gone
 
     def _take_turn(self, connection: psycopg.Connection[tuple[bool]]) -> bool:
         said = False
@@ -209,4 +217,21 @@ def init_app(app: Flask, jobs: Sequence[Job], clock_followers: Sequence[Follow] 
         """Run one job now."""
         click.echo(run_job(app, app.extensions["jobs"][name]))
 
+    @group.command("alive")
+    def alive() -> None:
+        """Say whether a worker is at work; exit 1 when none has said so for half a minute."""
+        with transaction():
+            age = heartbeat.age()
+        if age is None or age > heartbeat.LIVES:
+            raise click.ClickException(
+                "No worker has ever said that it lives." if age is None else f"The worker is silent since {age}."
+            )
+        click.echo(f"The worker said so {age.total_seconds():.1f} seconds ago.")
+
     app.cli.add_command(group)
+
+
+def figures() -> Iterable[Metric]:
+    """The worker and its jobs, for /metrics."""
+    known: dict[str, Job] = current_app.extensions["jobs"]
+    return heartbeat.read({job.name: job.every.total_seconds() for job in known.values()})

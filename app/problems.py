@@ -28,6 +28,7 @@ STATUS: dict[type[DomainError], int] = {
     Unavailable: 503,
 }
 HTTP_CODES = {400: "bad-request", 401: "sign-in-required", 403: "forbidden", 404: "not-found", 429: "too-many-requests"}
+FOR_PROGRAMS = ("/api/v1/", "/internal/", "/metrics", "/oauth/token", "/oauth/userinfo", "/oauth/revoke")
 LAST_RESORT = Path(__file__).parent / "static" / "unavailable.html"
 TRANSIENT = {"55P03", "57014", "40P01", "40001", "57P01", "57P02", "57P03", "53300", "08006", "08001", "08003"}
 
@@ -172,7 +173,7 @@ def _page(problem: dict[str, Any], advice: str) -> str:
 
 
 def _is_api() -> bool:
-    return request.path.startswith(("/api/v1/", "/internal/", "/oauth/token", "/oauth/userinfo", "/oauth/revoke"))
+    return request.path.startswith(FOR_PROGRAMS)
 
 
 def _type_uri(code: str) -> str:

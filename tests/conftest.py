@@ -109,6 +109,7 @@ def settings() -> Settings:
         hubs=(center,),
         oidc_key=pem,
         secure_cookies=False,
+        metrics_token="the token of Prometheus",
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -239,6 +240,10 @@ class Campus:
         return self.supervisor.start("worker", _chancai("jobs", "run"), env=env, ready_words=WORKER_READY)
 
     def _start_web(self, env: dict[str, str]) -> Part:
+        figures = self.plan.var.path / "metrics"  # what the processes count together, for /metrics
+        shutil.rmtree(figures, ignore_errors=True)
+        figures.mkdir(mode=0o700, parents=True)
+        env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(figures)}
         options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.addresses.web)]
         options += ["--workers", str(os.cpu_count() or 1), "--blocking-threads", str(WEB_THREADS), "--no-ws"]
         options += ["--respawn-failed-workers", "--workers-kill-timeout", "10", "--log-level", "error"]

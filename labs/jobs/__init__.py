@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from app.jobs import Job
+from labs.jobs.auditing import audit_ledger
 from labs.jobs.budgets import give_back_credits, warn_of_budgets
 from labs.jobs.closing import close_months
 from labs.jobs.following import follow_sessions
@@ -32,5 +33,6 @@ JOBS = [
     Job(watch_quotas, every=timedelta(seconds=30)),
     Job(give_back_credits, every=timedelta(minutes=10)),
     Job(warn_of_budgets, every=timedelta(days=1)),
+    Job(audit_ledger, every=timedelta(hours=6)),
     Job(close_months, every=timedelta(hours=1)),
 ]

@@ -209,3 +209,13 @@ class Statement(Entity):
     sha256: Mapped[str]
 
     period: Mapped[LedgerPeriod] = relationship(lazy="joined", innerjoin=True)
+
+
+class LedgerAudit(Entity):
+    """That every balance was recomputed, and how many differed. Kept for a year."""
+
+    __tablename__ = "ledger_audit"
+    __table_args__ = (CheckConstraint("differences >= 0", name="differences"), Index(None, "created_at"))
+
+    differences: Mapped[int]
+    seconds: Mapped[float]

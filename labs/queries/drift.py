@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Text, and_, cast, func, literal, or_, select
+from sqlalchemy import Select, Text, and_, cast, func, literal, or_, select, union_all
 
 from app import clock
 from app.db import db
@@ -91,6 +91,24 @@ def drift() -> DriftReport:
         counts.setdefault(slug, Counter())[DriftKind.LOAD] = 1
         items.append(item)
     return DriftReport({slug: dict(of) for slug, of in counts.items()}, items)
+
+
+def drift_counts() -> dict[str, dict[DriftKind, int]]:
+    """Only how many there are, by center and kind, in two questions."""
+    parts = [
+        select(literal(str(kind)).label("kind"), found.c.center_id, func.count().label("number")).group_by(
+            found.c.center_id
+        )
+        for kind, found in ((kind, statement.subquery()) for kind, statement in _kinds().items())
+    ]
+    found = union_all(*parts).subquery()
+    rows = select(Center.slug, found.c.kind, found.c.number).join(Center, Center.id == found.c.center_id)
+    counts: dict[str, dict[DriftKind, int]] = {}
+    for slug, kind, number in db.session.execute(rows):
+        counts.setdefault(slug, {})[DriftKind(kind)] = number
+    for slug, _item in _loads():
+        counts.setdefault(slug, {})[DriftKind.LOAD] = 1
+    return counts
 
 
 def sessions_unpaid() -> Select[Any]:
