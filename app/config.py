@@ -52,7 +52,8 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
-        missing = [name for name in ("DATABASE_URL", "SECRET_KEY") if not env.get(name)]
+        secrets = {name: _secret(env, name) for name in ("DATABASE_URL", "SECRET_KEY", "SMTP_URL", "METRICS_TOKEN")}
+        missing = [name for name in ("DATABASE_URL", "SECRET_KEY") if not secrets[name]]
         if missing:
             raise SettingsError(f"Set {', '.join(missing)} in the environment, or start everything with `make run`.")
         platform_url = env.get("PLATFORM_URL", cls.platform_url).rstrip("/")
@@ -62,16 +63,16 @@ class Settings:
                 "DEMO=1 lets anybody be anybody: it is only for a platform on this machine (127.0.0.1)."
             )
         return cls(
-            database_url=env["DATABASE_URL"],
-            secret_key=env["SECRET_KEY"],
+            database_url=secrets["DATABASE_URL"],
+            secret_key=secrets["SECRET_KEY"],
             platform_url=platform_url,
             hubs=_hubs(env.get("HUBS_FILE", "")),
             oidc_key=_text_of(env.get("OIDC_KEY_FILE", "")),
             secure_cookies=env.get("SECURE_COOKIES", "1") != "0",
             var_dir=Path(env.get("VAR_DIR", "var")),
-            smtp_url=env.get("SMTP_URL", ""),
+            smtp_url=secrets["SMTP_URL"],
             mail_from=env.get("MAIL_FROM", cls.mail_from),
-            metrics_token=_metrics_token(env),
+            metrics_token=_long_enough(secrets["METRICS_TOKEN"]),
             demo=demo,
         )
 
@@ -113,8 +114,12 @@ class Settings:
         }
 
 
-def _metrics_token(env: Mapping[str, str]) -> str:
-    token = env.get("METRICS_TOKEN") or _text_of(env.get("METRICS_TOKEN_FILE", "")).strip()
+def _secret(env: Mapping[str, str], name: str) -> str:
+    """From the environment, or from the file that NAME_FILE names, where only this service can read it."""
+    return env.get(name) or _text_of(env.get(f"{name}_FILE", "")).strip()
+
+
+def _long_enough(token: str) -> str:
     if token and len(token) < SHORTEST_TOKEN:
         raise SettingsError(f"METRICS_TOKEN must have {SHORTEST_TOKEN} characters or more.")
     return token

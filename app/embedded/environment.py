@@ -16,8 +16,8 @@ def keep(var: Var, settings: dict[str, str]) -> None:
 
 
 def adopt(env: MutableMapping[str, str] = os.environ) -> None:
-    """Take over what `chancai run` last used, unless DATABASE_URL says that somebody chose otherwise."""
-    if not env.get("DATABASE_URL"):
+    """Take over what `chancai run` last used, unless DATABASE_URL, or its file, says that somebody chose otherwise."""
+    if not env.get("DATABASE_URL") and not env.get("DATABASE_URL_FILE"):
         adopt_from(Var(Path(env.get("VAR_DIR") or CHECKOUT / "var")), env)
 
 
