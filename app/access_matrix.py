@@ -135,7 +135,9 @@ MATRIX = (
                 "GET /static/<path>",
             ),
             Action(_("Read how the API works"), EVERYBODY, "GET /api/docs", "GET /api/v1/openapi.json"),
-            Action(_("Ask whether the platform is well"), EVERYBODY, "GET /healthz", "GET /readyz"),
+            Action(
+                _("Ask whether the platform is well"), EVERYBODY, "GET /healthz", "GET /healthz/worker", "GET /readyz"
+            ),
             Action(_("Read the figures of the platform (Prometheus)"), NO_PERSON, "GET /metrics", is_machine=True),
             Action(_("See who may do what"), ADMINISTRATORS, "GET /administration/access"),
         ),

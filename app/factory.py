@@ -118,4 +118,4 @@ def _access_matrix() -> list[Section]:
 
 
 def _hubs(settings: Settings) -> dict[str, Hub]:
-    return {hub.center: JupyterHub(hub.api_url, hub.token) for hub in settings.hubs}
+    return {hub.center: JupyterHub(hub.api_url, hub.token, headers=logs.request_id_header) for hub in settings.hubs}

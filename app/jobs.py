@@ -5,6 +5,7 @@ be many: one of them holds an advisory lock and works, the others wait for it. A
 work behind calls `wake(name)`, and the worker starts that job as soon as the transaction has committed.
 """
 
+import contextvars
 import logging
 import signal
 import threading
@@ -22,10 +23,11 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 from prometheus_client.core import Metric
 
-from app import clock, heartbeat
+from app import clock, heartbeat, logs, systemd
 from app.clock_steps import Follow, Watch
 from app.db import db, transaction
 from app.heartbeat import Heart
+from app.ids import uuid7
 
 log = logging.getLogger(__name__)
 ONE_WORKER = 7_021_001  # key of the advisory lock that only one worker holds
@@ -56,10 +58,10 @@ def beside(app: Flask, work: Callable[[], object]) -> bool:
 
 
 def run_job(app: Flask, job: Job) -> int:
-    with app.app_context():
+    with app.app_context(), logs.about(job=job.name, request_id=uuid7().hex):
         done = job.run()
         if done:
-            log.info("job done", extra={"job": job.name, "done": done})
+            log.info("job done", extra={"done": done})
         return done
 
 
@@ -108,7 +110,8 @@ class Worker:
     def beside(self, work: Callable[[], object]) -> bool:
         if self._stop.is_set() or not self._hands.acquire(blocking=False):
             return False
-        threading.Thread(target=self._do_beside, args=(work,), name="beside", daemon=True).start()
+        known = contextvars.copy_context()  # so that its lines say on whose behalf
+        threading.Thread(target=known.run, args=(self._do_beside, work), name="beside", daemon=True).start()
         return True
 
     def _do_beside(self, work: Callable[[], object]) -> None:
@@ -130,6 +133,7 @@ class Worker:
                 except (psycopg.Error, sa.exc.DBAPIError) as error:
                     log.error("worker lost the database, trying again", extra={"why": str(error).split("\n")[0]})
                     self._scheduler.pause()
+                    systemd.tell("WATCHDOG=1\nSTATUS=the database is away")
                     self._stop.wait(1)
         finally:
             clock.doubt(None)
@@ -148,6 +152,7 @@ class Worker:
                 return
             self._watch_the_clock()
             connection.execute(f"LISTEN {CHANNEL}")
+            systemd.tell("READY=1\nSTATUS=at work")
             log.info("worker ready", extra={"jobs": len(self._jobs)})
             self._scheduler.resume()
             for name in self._jobs:
@@ -156,6 +161,7 @@ class Worker:
                 for notice in connection.notifies(timeout=1.0):
                     self._start(notice.payload)
                 self._follow_the_clock()
+                systemd.tell("WATCHDOG=1")
                 self._heart.beat(connection)  # also finds out that the database, and so the lock, is gone
 
     def _take_turn(self, connection: psycopg.Connection[tuple[bool]]) -> bool:
@@ -165,8 +171,10 @@ class Worker:
             if row is not None and row[0]:
                 return True
             if not said:
+                systemd.tell("READY=1\nSTATUS=another worker is at work; waiting for its turn")
                 log.info("another worker is at work; waiting for its turn")
                 said = True
+            systemd.tell("WATCHDOG=1")
             self._stop.wait(1)
         return False
 

@@ -9,6 +9,7 @@ from flask import Blueprint, Flask, current_app, g, redirect, render_template, r
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
+from app import heartbeat
 from app.access import NOBODY, current_actor, public
 from app.db import db
 from app.errors import DomainError
@@ -86,6 +87,16 @@ def readyz() -> dict[str, str]:
     """The process answers and reaches its database."""
     db.session.execute(sa.select(1))
     return {"status": "ready"}
+
+
+@site.get("/healthz/worker")
+@public
+def worker_health() -> tuple[dict[str, str | float], int]:
+    """A worker is at work: it said so within half a minute."""
+    age = heartbeat.age()
+    if age is None or age > heartbeat.LIVES:
+        return {"status": "silent"}, 503
+    return {"status": "ok", "seconds": round(age.total_seconds(), 1)}, 200
 
 
 @problems.get("/problems")

@@ -102,6 +102,7 @@ class JupyterHub:
         timeout: Timeout | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        headers: Callable[[], Mapping[str, str]] = dict,  # more of them, asked for at each call
     ) -> None:
         self._timeout = timeout or Timeout()
         self._token = token
@@ -113,6 +114,7 @@ class JupyterHub:
             transport=transport,
             trust_env=False,
             follow_redirects=False,
+            event_hooks={"request": [lambda request: request.headers.update(headers())]},
         )
 
     def __repr__(self) -> str:

@@ -25,6 +25,7 @@ class Ticket:
     person_id: UUID
     title: str
     state: SessionState
+    request_id: str = ""  # of who asked for it, where that is known
 
     @classmethod
     def of(cls, session: LabSession) -> "Ticket":

@@ -30,6 +30,12 @@ class DecisionFilter:
     day: datetime | None = None
 
 
+def request_of(session_id: UUID) -> str:
+    """The id of the request that last asked for this session; empty where nobody knows."""
+    statement = select(Decision.request_id).where(Decision.session_id == session_id).order_by(Decision.id.desc())
+    return db.session.scalar(statement.limit(1)) or ""
+
+
 def decisions_seen_by(actor: Actor, wanted: DecisionFilter = DecisionFilter()) -> Select[Decision]:
     """Everybody's for operators; otherwise one's own and those on the budgets one looks after. Newest first."""
     statement = select(Decision).options(joinedload(Decision.person)).order_by(Decision.id.desc())

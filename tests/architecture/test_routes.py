@@ -65,6 +65,7 @@ def test_only_these_routes_are_open_to_everyone(app):
         "site.healthz",
         "site.home",
         "site.readyz",
+        "site.worker_health",
     }
 
 
