@@ -79,6 +79,13 @@ MATRIX = (
                 told=SEES_THE_RUN,
             ),
             Action(
+                _("Say where the data of a unit's labs may lie"),
+                PARTNER | {Walker.TEACHER},
+                "POST /runs/<run_id>/units/<unit_id>/region",
+                "PUT /api/v1/runs/<run_id>/units/<unit_id>/region",
+                told=SEES_THE_RUN,
+            ),
+            Action(
                 _("Enroll somebody else, remove somebody, stop or extend labs of the class"),
                 SEES_THE_CLASS,
                 "POST /runs/<run_id>/class/people",

@@ -32,6 +32,7 @@ from courses.schemas import (
     LaunchKeySchema,
     LaunchSchema,
     PlacedEnrollmentSchema,
+    RegionSchema,
     RemovalSchema,
     RosterEntrySchema,
     RunSchema,
@@ -189,6 +190,17 @@ def set_idle(body: dict[str, Any], run_id: UUID, unit_id: UUID) -> LabTemplate:
         return run_services.set_idle_minutes(current_actor(), run_id, unit_id, body["idle_minutes"])
 
 
+@runs.put("/<uuid:run_id>/units/<uuid:unit_id>/region")
+@signed_in
+@scope("labs:stop")
+@runs.arguments(RegionSchema)
+@runs.response(200, RegionSchema)
+def set_region(body: dict[str, Any], run_id: UUID, unit_id: UUID) -> LabTemplate:
+    """Say in which region the files of the unit's labs must lie (ISO 3166: CN, CN-SC); null: anywhere."""
+    with transaction():
+        return run_services.set_region(current_actor(), run_id, unit_id, body["region"])
+
+
 @runs.get("/<uuid:run_id>/units/<uuid:unit_id>/launch-panel")
 @signed_in
 @scope("labs:read")
@@ -210,12 +222,14 @@ def show_launch_panel(run_id: UUID, unit_id: UUID) -> LaunchPanel:
 def create_session(body: dict[str, Any], headers: dict[str, Any], run_id: UUID, unit_id: UUID) -> LabSession:
     """Launch the unit's lab, paid by the run. If it runs already, that session is the answer.
 
+    Of a size (as the launch panel names it), the best center is found: what was weighed stands in the decision.
+
     At a full center the session is `waiting`, with its place in line, and accepted when a place is `offered`."""
     actor = current_actor()
     asked, subject = {**body, **headers}, Subject.of(actor, run_id, unit_id)
     with deciding(actor, "launch", **subject.about, **asked) as question:
         origin_url = f"{request.url_root.rstrip('/')}/runs/{run_id}/units/{unit_id}"
-        return question.answer(launch.launch(actor, subject, **asked, origin_url=origin_url))
+        return question.answer(launch.launch(actor, subject, **asked, origin_url=origin_url, note=question.weighed))
 
 
 def _taught(run_id: UUID) -> CourseRun:

@@ -1,5 +1,7 @@
 """The shapes that the courses API reads and writes."""
 
+from typing import Any
+
 import marshmallow as ma
 from marshmallow import fields, validate
 
@@ -63,6 +65,12 @@ class IdleSchema(ma.Schema):
     )
 
 
+class RegionSchema(ma.Schema):
+    region = fields.String(
+        required=True, allow_none=True, metadata={"description": "where data must lie, as ISO 3166 writes it: CN-SC"}
+    )
+
+
 class SeatPoolSchema(ma.Schema):
     partner = fields.Nested(PartnerNameSchema, allow_none=True, metadata={"description": "null: shared by all"})
     cap = fields.Integer()
@@ -123,11 +131,24 @@ class RemovalSchema(ma.Schema):
 
 
 class LaunchSchema(ma.Schema):
-    flavor_id = fields.UUID(required=True)
+    flavor_id = fields.UUID(load_default=None, metadata={"description": "one flavor of one center; or else a size"})
+    size = fields.String(
+        load_default=None,
+        validate=validate.Length(min=1, max=100),
+        metadata={"description": "as the launch panel names it: at whichever center is best"},
+    )
+    center = fields.String(load_default=None, metadata={"description": "with a size: at this center only"})
     minutes = fields.Integer(required=True, strict=True, validate=validate.Range(min=1, max=10_000_000))
     wait = fields.Boolean(
         load_default=True, metadata={"description": "join the line where the center is full; else CAPACITY_FULL"}
     )
+
+    @ma.validates_schema
+    def _says_what(self, data: dict[str, Any], **_: object) -> None:
+        if (data["flavor_id"] is None) == (data["size"] is None):
+            raise ma.ValidationError("Give either flavor_id or size.", "flavor_id")
+        if data["center"] is not None and data["size"] is None:
+            raise ma.ValidationError("A center is chosen with a size; a flavor has its own.", "center")
 
 
 class LaunchKeySchema(ma.Schema):

@@ -351,10 +351,11 @@ MATRIX = (
                 told=SIGNED_IN,
             ),
             Action(
-                _("Open a center, let it drain, or close it; say when its labs count as idle"),
+                _("Open a center, let it drain, or close it; say when its labs count as idle, and where it is"),
                 OPERATORS,
                 "POST /operations/centers/<slug>/state",
                 "POST /operations/centers/<slug>/idle",
+                "POST /operations/centers/<slug>/region",
                 "PATCH /api/v1/centers/<slug>",
                 told=SIGNED_IN,
             ),

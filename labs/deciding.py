@@ -45,6 +45,14 @@ class Question:
         self.session = session
         return session
 
+    def weighed(self, flavor: Flavor, candidates: list[dict[str, Any]]) -> None:
+        """This flavor comes first of what was wanted; where others could be had too, each is kept with its answer."""
+        if flavor is not self.flavor:
+            self.flavor, self.about["flavor_id"] = flavor, flavor.id
+            self.inputs["numbers"] |= queries.center_numbers(flavor, self.person_id)
+        if candidates:
+            self.inputs["placement"] = candidates
+
 
 @contextmanager
 def deciding(
@@ -120,7 +128,8 @@ def _prepare(actor: Actor, question: Question, wanted: dict[str, object]) -> Non
 def _write_answer(question: Question) -> None:
     session = question.session
     assert session is not None, "a question that was not refused has an answer"
-    question.about |= {"session_id": session.id}
+    question.about |= {"session_id": session.id, "flavor_id": session.flavor_id}
+    question.flavor = session.flavor
     if question.asked == "keep-alive":
         question.inputs["until_at"] = _plain(session.keep_alive_until)
     if _is_decided(question, session.id):

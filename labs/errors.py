@@ -78,6 +78,16 @@ class AgreementEnded(LaunchRefused):
     kind = RefusalClass.OPERATOR
 
 
+class DataResidency(LaunchRefused):
+    """Files may not lie where that center is. `region` says where they may."""
+
+    code = "data-residency"
+    title = _("The data of this lab may not go to that computing center")
+    advice = _("Launch it wherever it may run; whoever leads the course says where its data may lie.")
+    reason = "DATA_RESIDENCY"
+    kind = RefusalClass.FIXABLE
+
+
 class FlavorNotGranted(LaunchRefused):
     code = "flavor-not-granted"
     title = _("This lab cannot run with that flavor")

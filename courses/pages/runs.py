@@ -1,5 +1,7 @@
 """A run: seats, units, and the way into a lab."""
 
+import hashlib
+import json
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +22,8 @@ from courses.services.launch import Subject
 from labs.deciding import deciding
 from labs.models import LabSession
 from labs.services import panel, terms
+
+LONGEST_SIZE = 100
 
 blp = Blueprint("runs", __name__, template_folder="../templates")
 
@@ -82,10 +86,10 @@ def unit(run_id: UUID, unit_id: UUID) -> str:
 @signed_in
 def start(run_id: UUID, unit_id: UUID) -> ResponseReturnValue:
     """Launch the unit's lab, and go to its page."""
-    flavor_id, minutes = _asked()
+    asked = _asked()
     with transaction():  # stays accepted, whatever becomes of the launch
         terms.accept_read(current_actor(), request.form.getlist("terms"))
-    session = _launch(run_id, unit_id, flavor_id, minutes)
+    session = _launch(run_id, unit_id, asked)
     target = url_for("labs.show", session_id=session.id, enter=1)  # goes inside as soon as it is ready
     if "HX-Request" in request.headers:
         return "", 204, {"HX-Redirect": target}
@@ -151,33 +155,34 @@ def _lab(run: CourseRun, found: Unit) -> dict[str, Any]:
     return {"panel": panel.launch_panel(current_actor(), found.lab_template_id, run.budget_id), "refusal": None}
 
 
-def _launch(run_id: UUID, unit_id: UUID, flavor_id: UUID, minutes: int) -> LabSession:
+def _launch(run_id: UUID, unit_id: UUID, asked: dict[str, Any]) -> LabSession:
     """The key of the form makes many clicks one; whoever comes back to it after the lab has ended wants a new one."""
     actor = current_actor()
-    asked: dict[str, Any] = {"flavor_id": flavor_id, "minutes": minutes}
     form, subject = request.form.get("key"), Subject.of(actor, run_id, unit_id)
-    key = f"form:{form[:64]}:{flavor_id.hex}:{minutes}" if form else None
+    what = hashlib.sha256(json.dumps(asked, default=str, sort_keys=True).encode()).hexdigest()[:32]
+    key = f"form:{form[:64]}:{what}" if form else None
     while True:
         with deciding(actor, "launch", **subject.about, **asked) as question:
             origin_url = url_for(".unit", run_id=run_id, unit_id=unit_id)
-            session = launch.launch(actor, subject, **asked, key=key, origin_url=origin_url)
+            session = launch.launch(actor, subject, **asked, key=key, origin_url=origin_url, note=question.weighed)
             question.answer(session)
         if session.is_live or key is None:
             return session
-        key = f"form:{session.id.hex}:{flavor_id.hex}:{minutes}"
+        key = f"form:{session.id.hex}:{what}"
 
 
-def _asked() -> tuple[UUID, int]:
+def _asked() -> dict[str, Any]:
+    """One flavor, or a size and perhaps a center; and for how many minutes."""
     faults = []
     form = request.form
-    try:
-        flavor_id = UUID(form.get("flavor_id", ""))
-    except ValueError:
-        faults.append({"pointer": "#/flavor_id", "detail": _("Choose a flavor.")})
+    size, flavor_id = form.get("size", "")[:LONGEST_SIZE], form.get("flavor_id", type=UUID)
+    if not size and flavor_id is None:
+        faults.append({"pointer": "#/size", "detail": _("Choose a flavor.")})
     minutes = form.get("minutes", type=int)
     if minutes is None or minutes < 1:
         faults.append({"pointer": "#/minutes", "detail": _("Say for how many minutes.")})
     if faults:
         raise Invalid(errors=faults)
-    assert minutes is not None
-    return flavor_id, minutes
+    if flavor_id is not None:
+        return {"flavor_id": flavor_id, "minutes": minutes}
+    return {"size": size, "center": form.get("center") or None, "minutes": minutes}

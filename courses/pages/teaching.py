@@ -116,6 +116,16 @@ def set_idle(run_id: UUID, unit_id: UUID) -> ResponseReturnValue:
     return redirect(url_for(".show", run_id=run_id), 303)
 
 
+@blp.post("/runs/<uuid:run_id>/units/<uuid:unit_id>/region")
+@signed_in
+def set_region(run_id: UUID, unit_id: UUID) -> ResponseReturnValue:
+    """In which region the files of a unit's labs must lie; empty: anywhere."""
+    with transaction():
+        runs.set_region(current_actor(), run_id, unit_id, request.form.get("region"))
+    flash(_("Labs of this unit now start only where their data may lie."), "success")
+    return redirect(url_for(".show", run_id=run_id), 303)
+
+
 @blp.post("/runs/<uuid:run_id>/class/people")
 @signed_in
 def add(run_id: UUID) -> ResponseReturnValue:

@@ -14,7 +14,8 @@ from courses.errors import NotALab, RunCanceled, RunEnded, RunNotOpen
 from courses.models import CourseRun, RunState, Unit
 from labs.errors import NotEnrolled
 from labs.models import LabSession
-from labs.services import sessions
+from labs.services import placing, sessions
+from labs.services.placing import Note
 
 
 @dataclass(frozen=True)
@@ -39,24 +40,31 @@ def launch(
     actor: Actor,
     subject: Subject,
     *,
-    flavor_id: UUID,
+    flavor_id: UUID | None = None,
+    size: str | None = None,
+    center: str | None = None,
     minutes: int,
     origin_url: str | None = None,
     key: str | None = None,
     wait: bool = True,
+    note: Note = placing.keep_nothing,
 ) -> LabSession:
-    """Ask for the unit's lab, paid by the run. Who asks twice, or with the same key, gets the lab that is there."""
+    """Ask for the unit's lab, paid by the run: with one flavor, or of a size, at the best center or at the one named.
+    Who asks twice, or with the same key, gets the lab that is there."""
     require_launchable(actor, subject)
     assert subject.unit.lab_template_id is not None
     return sessions.request(
         actor,
         template_id=subject.unit.lab_template_id,
         flavor_id=flavor_id,
+        size=size,
+        center=center,
         minutes=minutes,
         budget_id=subject.run.budget_id,
         origin_url=origin_url,
         key=key,
         wait=wait,
+        note=note,
     )
 
 

@@ -133,6 +133,19 @@ def set_idle_minutes(actor: Actor, run_id: UUID, unit_id: UUID, minutes: int | N
     return templates.set_idle_minutes(actor, unit.lab_template_id, minutes)
 
 
+def set_region(actor: Actor, run_id: UUID, unit_id: UUID, region: str | None) -> LabTemplate:
+    """Say in which region the files of this unit's labs must lie; None: anywhere.
+
+    As for idle labs, this holds for every run of the version.
+    """
+    run = queries.run(actor, run_id)
+    require(policy.leads(actor, run))
+    unit = queries.unit(run, unit_id)
+    if unit.lab_template_id is None:
+        raise NotALab
+    return templates.set_region(actor, unit.lab_template_id, region)
+
+
 def cancel(actor: Actor, run_id: UUID, reason: str) -> CourseRun:
     """Call the run off: nobody enrolls or launches any more. Labs that run go on to the end of their lease."""
     run = queries.run(actor, run_id)

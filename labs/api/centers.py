@@ -45,7 +45,7 @@ def show_drift() -> DriftReport:
 @blp.arguments(CenterChangeSchema)
 @blp.response(200, CenterBriefSchema)
 def change_center(body: dict[str, Any], slug: str) -> Center:
-    """Open a center, let it drain, close it for maintenance; say when its labs count as idle."""
+    """Open a center, let it drain, close it for maintenance; say when labs count as idle, and where disks are."""
     actor = current_actor()
     with transaction():
         require(policy.may_operate(actor))
@@ -53,4 +53,6 @@ def change_center(body: dict[str, Any], slug: str) -> Center:
             centers.set_state(actor, slug, body["state"])
         if "idle_minutes" in body:
             centers.set_idle_minutes(actor, slug, body["idle_minutes"])
+        if "region" in body:
+            centers.set_region(actor, slug, body["region"])
         return queries.center(slug)

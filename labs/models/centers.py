@@ -97,6 +97,12 @@ class Flavor(Entity):
 
     center: Mapped[Center] = relationship(back_populates="flavors", lazy="joined", innerjoin=True)
 
+    @property
+    def size(self) -> str:
+        """What it gives, as one word: flavors of a size are the same to a lab, wherever they run."""
+        size = f"{self.cores:g}c-{self.memory_mb}m"
+        return f"{size}-{self.accelerators}x{self.accelerator_kind or ''}" if self.accelerators else size
+
 
 class Rate(Entity):
     """What a flavor costs from a moment on, until the next rate. Never changed; a hold pins the one in force."""

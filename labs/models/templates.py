@@ -40,6 +40,7 @@ class LabTemplate(Entity):
     default_minutes: Mapped[int]
     longest_minutes: Mapped[int]
     sessions_each: Mapped[int] = mapped_column(default=1, server_default="1")  # how many one person may run at once
+    region: Mapped[str | None]  # where its people's files may lie: "CN", or more narrowly "CN-SC"; None: anywhere
     idle_minutes: Mapped[int | None]  # without work, until the lab is stopped; None: as the center says
 
     flavors: Mapped[list[Flavor]] = relationship(secondary=template_flavor, lazy="raise", order_by=Flavor.price_micro)

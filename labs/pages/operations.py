@@ -73,6 +73,16 @@ def set_center_idle(slug: str) -> ResponseReturnValue:
     return redirect(url_for(".operations"), 303)
 
 
+@blp.post("/operations/centers/<slug>/region")
+@signed_in
+def set_center_region(slug: str) -> ResponseReturnValue:
+    """In which region the disks of a center stand."""
+    with transaction():
+        centers.set_region(current_actor(), slug, request.form.get("region"))
+    flash(_("Labs that ask for a region now know where this center is."), "success")
+    return redirect(url_for(".operations"), 303)
+
+
 def _wanted() -> console.Wanted:
     asked = request.args
     state = asked.get("state") or ("all" if asked.get("show") == "all" else "live")

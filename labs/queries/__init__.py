@@ -37,6 +37,7 @@ from labs.queries.centers import (
     first_file,
     flavor,
     flavors_of,
+    lies_in,
     rates_of,
     rows,
     template,
@@ -50,7 +51,7 @@ from labs.queries.decisions import (
     names_in_decision,
     refusal_reasons,
 )
-from labs.queries.facts import numbers, starts_since
+from labs.queries.facts import center_numbers, numbers, starts_since
 from labs.queries.holds import (
     HoldFacts,
     HoldPlace,
@@ -67,6 +68,7 @@ from labs.queries.holds import (
 )
 from labs.queries.line import Outlook, outlook, outlook_for_newcomers, place_in_line
 from labs.queries.places import Load, load, miscounted_loads
+from labs.queries.prospects import LEAST_WAIT_SECONDS, Prospect, prospects
 from labs.queries.requests import (
     RequestFilter,
     administrators_of,
@@ -113,7 +115,7 @@ from labs.queries.statements import (
     transactions_in,
     with_a_budget,
 )
-from labs.queries.storage import Storage, last_session_at, rescue_flavor, storage_of
+from labs.queries.storage import Storage, home_center, last_session_at, rescue_flavor, storage_of
 from labs.queries.terms import accepted, latest_terms, open_terms, versions_of_terms
 from labs.queries.usage import budgets_with_members, count_budgets
 from labs.queries.views import open_view, views_into_labs_of, views_of_person, views_of_session, visible_view
@@ -121,6 +123,7 @@ from labs.queries.watch import Watched, watched
 
 __all__ = [
     "GRACE_SECONDS",
+    "LEAST_WAIT_SECONDS",
     "Branch",
     "BudgetStatus",
     "BurnDown",
@@ -136,6 +139,7 @@ __all__ = [
     "Offer",
     "Outline",
     "Outlook",
+    "Prospect",
     "RequestFilter",
     "Storage",
     "Sums",
@@ -160,6 +164,7 @@ __all__ = [
     "caps_of",
     "caps_of_person",
     "center",
+    "center_numbers",
     "centers",
     "closings",
     "compose",
@@ -178,12 +183,14 @@ __all__ = [
     "flavor_id",
     "flavors_of",
     "hold",
+    "home_center",
     "is_appointed",
     "known_keys",
     "last_closed",
     "last_session_at",
     "last_statement",
     "latest_terms",
+    "lies_in",
     "live_count_by_center",
     "live_session",
     "live_sessions_of",
@@ -212,6 +219,7 @@ __all__ = [
     "periods",
     "place_in_line",
     "place_of_hold",
+    "prospects",
     "rates_of",
     "refusal_reasons",
     "remember_place",

@@ -55,6 +55,11 @@ def flavors_of(template_id: UUID) -> list[Flavor]:
     )
 
 
+def lies_in(region: str | None, wanted: str | None) -> bool:
+    """Whether a center's region is, or is part of, the one that is wanted: CN-SC lies in CN. Not said is nowhere."""
+    return not wanted or (region is not None and (region == wanted or region.startswith(f"{wanted}-")))
+
+
 def template(template_id: UUID) -> LabTemplate:
     found = db.session.get(LabTemplate, template_id)
     if found is None:

@@ -32,7 +32,7 @@ def numbers(person_id: UUID, flavor: Flavor | None, budget: Budget | None, cap: 
     if budget is not None:
         known |= _budget(budget, cap)
     if flavor is not None:
-        known |= _center(flavor, person_id)
+        known |= center_numbers(flavor, person_id)
     return known
 
 
@@ -83,7 +83,8 @@ def _budget(budget: Budget, cap: MemberCap | None) -> dict[str, Any]:
     }
 
 
-def _center(flavor: Flavor, person_id: UUID) -> dict[str, Any]:
+def center_numbers(flavor: Flavor, person_id: UUID) -> dict[str, Any]:
+    """What a flavor costs, how full its center is, and how full the person's home there."""
     center, seen = flavor.center, load(flavor.center_id)
     home = db.session.get(HomeUsage, (person_id, center.id))
     facts: dict[str, Any] = {

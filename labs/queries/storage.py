@@ -38,6 +38,17 @@ def storage_of(person_id: UUID) -> list[Storage]:
     return [Storage(center, usage, has_rescue) for center, usage, has_rescue in rows]
 
 
+def home_center(person_id: UUID, template_id: UUID) -> UUID | None:
+    """The center where the person's files of this lab lie: where it last ran; or, for the first time, where the last of
+    their other labs did. None: they never had one."""
+    return db.session.scalar(
+        select(LabSession.center_id)
+        .where(LabSession.person_id == person_id, LabSession.ready_at.is_not(None))
+        .order_by((LabSession.template_id == template_id).desc(), LabSession.created_at.desc(), LabSession.id.desc())
+        .limit(1)
+    )
+
+
 def rescue_flavor(center_id: UUID) -> Flavor | None:
     """The flavor with which people get at their files, whatever their budgets say."""
     return db.session.scalar(

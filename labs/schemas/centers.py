@@ -3,12 +3,13 @@
 import marshmallow as ma
 from marshmallow import fields
 
-from labs.models import CenterState
+from labs.models import CenterKind, CenterState
 
 
 class FlavorSchema(ma.Schema):
     id = fields.UUID()
     slug = fields.String()
+    size = fields.String(metadata={"description": "the same word for flavors that give the same, at any center"})
     title_zh = fields.String()
     title_en = fields.String()
     cores = fields.Float()
@@ -24,6 +25,8 @@ class CenterBriefSchema(ma.Schema):
     title_zh = fields.String()
     title_en = fields.String()
     state = fields.Enum(CenterState, by_value=True)
+    kind = fields.Enum(CenterKind, by_value=True, metadata={"description": "what runs its labs"})
+    region = fields.String(allow_none=True, metadata={"description": "where its disks stand: CN-SC; null: not said"})
     session_limit = fields.Integer()
     idle_minutes = fields.Integer(metadata={"description": "without work, until a lab is stopped"})
     unreachable_since = fields.AwareDateTime(allow_none=True)
@@ -36,6 +39,7 @@ class CenterSchema(CenterBriefSchema):
 class CenterChangeSchema(ma.Schema):
     state = fields.Enum(CenterState, by_value=True)
     idle_minutes = fields.Integer(strict=True, metadata={"description": "without work, until a lab is stopped"})
+    region = fields.String(allow_none=True, metadata={"description": "where its disks stand, as ISO 3166 writes it"})
 
 
 class DriftCenterSchema(ma.Schema):

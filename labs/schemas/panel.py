@@ -20,7 +20,8 @@ class LevelSchema(ma.Schema):
     limit_micro = fields.Integer(**MICRO)
 
 
-class OfferSchema(ma.Schema):
+class PlaceSchema(ma.Schema):
+    center = fields.String(attribute="center.slug")
     flavor = fields.Nested(FlavorSchema)
     price_now_micro = fields.Integer(attribute="price_now", metadata={"description": "micro-credits an hour, now"})
     longest_minutes = fields.Integer()
@@ -39,8 +40,18 @@ class OfferSchema(ma.Schema):
         metadata={"description": "when a launch that joins the line would probably get its place"},
     )
 
+    expected_wait_seconds = fields.Integer(attribute="prospect.wait_seconds")
+    is_home = fields.Boolean(metadata={"description": "one's files of this lab lie at its center"})
+
     def get_refusal(self, offer: Offer) -> dict[str, Any] | None:
         return None if offer.refusal is None else refusal_object(offer.refusal)
+
+
+class OfferSchema(PlaceSchema):
+    size = fields.String(attribute="flavor.size", metadata={"description": "to launch it wherever it is best"})
+    elsewhere = fields.Nested(
+        PlaceSchema, many=True, metadata={"description": "the same size at other centers, the next best first"}
+    )
 
 
 class OpenTermsSchema(ma.Schema):
@@ -52,10 +63,15 @@ class OpenTermsSchema(ma.Schema):
 
 class LaunchPanelSchema(ma.Schema):
     default_minutes = fields.Integer()
+    home = fields.String(
+        attribute="home.slug", dump_default=None, metadata={"description": "the center where one's files lie"}
+    )
     is_member = fields.Boolean()
     can_launch = fields.Boolean()
     levels = fields.Nested(LevelSchema, many=True)
-    offers = fields.Nested(OfferSchema, many=True)
+    offers = fields.Nested(
+        OfferSchema, many=True, metadata={"description": "one for each size, as the best center offers it"}
+    )
     terms = fields.Nested(
         OpenTermsSchema, many=True, metadata={"description": "to accept before a launch at that center"}
     )

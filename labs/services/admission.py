@@ -30,6 +30,7 @@ from labs.errors import (
     CapacityFull,
     CenterMaintenance,
     CenterUnreachable,
+    DataResidency,
     ExceedsCenterCapacity,
     ExceedsMaxRequest,
     FlavorNotGranted,
@@ -63,6 +64,7 @@ class Case:
     minutes: int
     budget: Budget
     is_in_line: bool = False
+    is_placed: bool = False  # the other centers with such a flavor are asked, too
 
     @classmethod
     def of(cls, *, person_id: UUID, template_id: UUID, flavor_id: UUID, minutes: int, budget_id: UUID) -> "Case":
@@ -108,11 +110,11 @@ def check_center(case: Case) -> None:
         look(case)
 
 
-def obstacle(case: Case) -> LaunchRefused | None:
+def obstacle(case: Case, known: Means | None = None) -> LaunchRefused | None:
     """What a launch would be told now; None where nothing but a place may be missing. Changes nothing."""
     try:
         check(case)
-        check_credits(case)
+        check_credits(case, known)
         check_center(case)
     except LaunchRefused as refusal:
         return refusal
@@ -127,9 +129,10 @@ def reserve(case: Case, *, key: str) -> Hold:
         raise _with_remedies(case, refusal) from None
 
 
-def check_credits(case: Case) -> None:
-    """Refuse as `reserve` would, without putting anything aside."""
-    refusal = queries.obstacle_to_pay(queries.means(case.budget.id, case.person_id), case.flavor, case.minutes)
+def check_credits(case: Case, known: Means | None = None) -> None:
+    """Refuse as `reserve` would, without putting anything aside. `known`: what is left, where it was just read."""
+    known = known or queries.means(case.budget.id, case.person_id)
+    refusal = queries.obstacle_to_pay(known, case.flavor, case.minutes)
     if refusal is not None:
         raise _with_remedies(case, refusal)
 
@@ -223,6 +226,24 @@ def _budget_is_active(case: Case) -> None:
 
 def _partners_agree(case: Case) -> None:
     check_agreements(*([] if case.is_rescue else [case.budget.partner_id]), case.center.partner_id)
+
+
+def _data_may_lie_there(case: Case) -> None:
+    """A rescue lab opens files where they are already."""
+    wanted, region = case.template.region, case.center.region
+    if case.is_rescue or queries.lies_in(region, wanted):
+        return
+    raise DataResidency(
+        _(
+            "Its data must stay in %(wanted)s; %(center)s is in %(region)s.",
+            wanted=wanted,
+            center=locale.pick(case.center),
+            region=region or "?",
+        ),
+        region=wanted,
+        layer={"name": "region", "asked": region, "limit": wanted},
+        remedies=_elsewhere(case),
+    )
 
 
 def _flavor_is_granted(case: Case) -> None:
@@ -343,6 +364,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     _budget_is_active,
     _partners_agree,
     _flavor_is_granted,
+    _data_may_lie_there,
     _lease_is_allowed,
     _center_is_large_enough,
     _home_has_room,
@@ -415,6 +437,8 @@ def _elsewhere(case: Case) -> tuple[Remedy, ...]:
         flavor
         for flavor in case.granted
         if flavor.center_id != case.center.id
+        and not (case.is_placed and flavor.size == case.flavor.size)
+        and queries.lies_in(flavor.center.region, case.template.region)
         and flavor.center.state is CenterState.UP
         and flavor.center.unreachable_since is None
     ]

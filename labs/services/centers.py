@@ -14,7 +14,7 @@ from app.db import db
 from app.errors import Conflict
 from labs import policy, queries
 from labs.models import Center, CenterState, Flavor, Rate
-from labs.services import idle, operators
+from labs.services import idle, operators, regions
 
 TELL_AFTER = timedelta(seconds=60)  # without an answer
 
@@ -71,6 +71,16 @@ def set_idle_minutes(actor: Actor, slug: str, minutes: int) -> Center:
     if center.idle_minutes != minutes:
         audit.record(actor, "center.idle", center, idle_minutes=(center.idle_minutes, minutes))
         center.idle_minutes = minutes
+    return center
+
+
+def set_region(actor: Actor, slug: str, region: str | None) -> Center:
+    """Say in which region the disks of a center stand; None: not said, and no lab that asks for a region runs there."""
+    require(policy.may_operate(actor))
+    center, region = queries.center(slug, lock=True), regions.checked(region)
+    if center.region != region:
+        audit.record(actor, "center.region", center, region=(center.region, region))
+        center.region = region
     return center
 
 

@@ -1,16 +1,18 @@
 """The launch panel: all that a person must see before pressing Launch. It asks the checks that a launch has to pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from uuid import UUID
 
 from app import clock, ids
 from app.access import Actor, require_person
-from labs import queries
-from labs.errors import LaunchRefused
-from labs.models import GRACE_SECONDS, CenterTerms, Flavor, LabSession, LabTemplate
-from labs.queries import Load, Outlook
+from app.db import db
+from labs import placement, queries
+from labs.errors import BudgetExhausted, LaunchRefused
+from labs.models import GRACE_SECONDS, Center, CenterTerms, Flavor, LabSession, LabTemplate
+from labs.placement import Candidate
+from labs.queries import Load, Outlook, Prospect
 from labs.services import admission
 from labs.services.admission import Case
 from labs.tariff import Band, Tariff
@@ -27,14 +29,30 @@ class Level:
 
 @dataclass(frozen=True)
 class Offer:
-    """One flavor in the launch panel: its price, how long it can run, and why not where it cannot."""
+    """A size in the launch panel, as the best center offers it: its price, how long it can run, and why not where it
+    cannot. `elsewhere`: the same at the other centers, the next best first."""
 
     flavor: Flavor
     tariff: Tariff
     longest_minutes: int
     affordable_minutes: int
     refusal: LaunchRefused | None
-    load: Load
+    prospect: Prospect
+    is_home: bool = False  # one's files of this lab lie there
+    elsewhere: tuple["Offer", ...] = ()
+
+    @property
+    def center(self) -> Center:
+        return self.flavor.center
+
+    @property
+    def load(self) -> Load:
+        return self.prospect.load
+
+    @property
+    def can_be_had(self) -> bool:
+        """The terms can be accepted with the launch itself."""
+        return self.is_available or self.obstacle == "TERMS_NOT_ACCEPTED"
 
     @property
     def is_available(self) -> bool:
@@ -80,20 +98,18 @@ class LaunchPanel:
     default_minutes: int
     is_member: bool
     terms: list[CenterTerms]  # in force at these centers, and not accepted yet
+    home: Center | None  # where the person's files of this lab lie
+    centers: list[Center]  # that offer anything for it
     key: str  # makes many clicks on this panel one launch
 
     @property
     def can_launch(self) -> bool:
-        return self.live is None and self.is_member and any(self._can_be_had(offer) for offer in self.offers)
+        return self.live is None and self.is_member and any(offer.can_be_had for offer in self.offers)
 
     @property
     def needs_all_terms(self) -> bool:
         """With one center there is nothing to choose."""
-        return len({offer.flavor.center_id for offer in self.offers}) == 1
-
-    def _can_be_had(self, offer: Offer) -> bool:
-        """The terms can be accepted with the launch itself."""
-        return offer.is_available or offer.obstacle == "TERMS_NOT_ACCEPTED"
+        return len(self.centers) == 1
 
 
 def launch_panel(actor: Actor, template_id: UUID, budget_id: UUID) -> LaunchPanel:
@@ -101,24 +117,57 @@ def launch_panel(actor: Actor, template_id: UUID, budget_id: UUID) -> LaunchPane
     lab, budget = queries.template(template_id), queries.budget(budget_id)
     flavors = queries.flavors_of(template_id)
     known = queries.means(budget_id, person_id)
-    offers = [_offer(Case(person_id, lab, flavor, 1, budget), known) for flavor in flavors]
-    affordable = max((o.affordable_minutes for o in offers if o.is_available), default=lab.default_minutes)
-    minutes = max(1, min(lab.default_minutes, affordable))
     centers = {flavor.center_id: flavor.center for flavor in flavors}
+    prospects, home = queries.prospects(centers), queries.home_center(person_id, template_id)
+    found = [
+        _offer(Case(person_id, lab, flavor, 1, budget), known, prospects[flavor.center_id], flavor.center_id == home)
+        for flavor in flavors
+    ]
+    affordable = max((o.affordable_minutes for o in found if o.is_available), default=lab.default_minutes)
+    minutes = max(1, min(lab.default_minutes, affordable))
     open_terms = [queries.open_terms(center_id, person_id) for center_id in centers]
     return LaunchPanel(
         template=lab,
-        offers=offers,
+        offers=_by_size(found, minutes),
         levels=_levels(known, minutes),
         live=queries.live_session(person_id, template_id),
         default_minutes=minutes,
         is_member=known.cap is not None and known.cap.is_open,
         terms=[terms for terms in open_terms if terms is not None],
+        home=None if home is None else db.session.get_one(Center, home),
+        centers=sorted(centers.values(), key=lambda center: center.slug),
         key=ids.uuid7().hex,
     )
 
 
-def _offer(case: Case, known: queries.Means) -> Offer:
+def _by_size(found: list[Offer], minutes: int) -> list[Offer]:
+    """One offer for each size: where a launch for so many minutes would run. The sizes stay as they came."""
+    sizes: dict[str, list[Offer]] = {}
+    for offer in found:
+        sizes.setdefault(offer.flavor.size, []).append(offer)
+    return [_best(offers, minutes) for offers in sizes.values()]
+
+
+def _best(offers: list[Offer], minutes: int) -> Offer:
+    of = {_candidate(offer, minutes): offer for offer in offers}
+    first, *others = [of[candidate] for candidate in placement.in_order(list(of))]
+    return replace(first, elsewhere=tuple(others))
+
+
+def _candidate(offer: Offer, minutes: int) -> Candidate:
+    """Where the lease cannot be paid, another center comes before it."""
+    is_too_dear = offer.refusal is None and offer.affordable_minutes < minutes
+    return Candidate(
+        center=offer.center.slug,
+        flavor=offer.flavor.slug,
+        price_micro=offer.price(minutes),
+        wait_seconds=offer.prospect.wait_seconds,
+        is_home=offer.is_home,
+        reason=BudgetExhausted.reason if is_too_dear else offer.obstacle,
+    )
+
+
+def _offer(case: Case, known: queries.Means, prospect: Prospect, is_home: bool) -> Offer:
     """Asked for a minute: what is too dear for that, or refused for another reason, cannot be had at all."""
     longest = admission.longest_lease(case.template, case.flavor)
     return Offer(
@@ -126,8 +175,9 @@ def _offer(case: Case, known: queries.Means) -> Offer:
         tariff=queries.tariff_now(case.flavor),
         longest_minutes=longest,
         affordable_minutes=queries.affordable_minutes(known, case.flavor, longest),
-        refusal=admission.obstacle(case),
-        load=queries.load(case.center.id),
+        refusal=admission.obstacle(case, known),
+        prospect=prospect,
+        is_home=is_home,
     )
 
 

@@ -22,9 +22,11 @@ from app.db import db
 from app.errors import Remedy
 from app.ids import uuid7
 from labs import ledger, policy, queries, signals
-from labs.errors import IdempotencyConflict, InvalidRequest, UserConcurrency
+from labs.errors import IdempotencyConflict, InvalidRequest, LaunchRefused, UserConcurrency
 from labs.models import IN_LINE, Center, LabSession, LabTemplate, SessionState
-from labs.services import admission, line, losses, places
+from labs.services import admission, line, losses, places, placing
+from labs.services.admission import Case
+from labs.services.placing import Note, Wanted
 
 notices.describe(
     "lab-ends-soon",
@@ -89,43 +91,49 @@ def request(
     actor: Actor,
     *,
     template_id: UUID,
-    flavor_id: UUID,
+    flavor_id: UUID | None = None,
+    size: str | None = None,
+    center: str | None = None,
     minutes: int,
     budget_id: UUID,
     origin_url: str | None = None,
     key: str | None = None,
     wait: bool = True,
+    note: Note = placing.keep_nothing,
 ) -> LabSession:
     """Promise the credits and queue the start; join the line where the center is full, unless `wait` is false.
+
+    Of a `size`, the best center is found, unless one is named; with a `flavor_id` there is nothing to choose. `note` is
+    told what was weighed.
 
     The same `key` with the same body gives the same session, also after it has ended; without a key a double click
     finds the one that is there. Raises a `LaunchRefused` that says why not, and then nothing is changed.
     """
     person_id = require_person(actor)
     admission.lock_until_commit("person", person_id)
-    digest = _digest(key, template_id, flavor_id, minutes, budget_id)
+    wanted = Wanted(flavor_id, size, center or None)
+    digest = _digest(key, template_id, wanted.digest, minutes, budget_id)
     live = queries.live_sessions_of(person_id, template_id)
     before = _asked_before(person_id, live, key, digest)
     if before is not None:
         return before
-    case = admission.Case.of(
-        person_id=person_id, template_id=template_id, flavor_id=flavor_id, minutes=minutes, budget_id=budget_id
-    )
-    admission.check(case)
+    found = placing.cases(person_id, template_id, minutes, budget_id, wanted)
+    if len(found) == 1:
+        note(found[0].flavor, [])
+        admission.check(found[0])
     session = LabSession(
         id=uuid7(),
         person_id=person_id,
         template_id=template_id,
-        flavor_id=flavor_id,
-        center_id=case.center.id,
         budget_id=budget_id,
-        slot=_free_slot(live, case.template),
+        slot=_free_slot(live, found[0].template),
         request_key=key,
         request_sha256=digest,
         lease_minutes=minutes,
         origin_url=origin_url,
     )
-    if not _take_place(case, session):
+    case = _placed_anywhere(found, session, wait=wait, note=note) if len(found) > 1 else found[0]
+    if len(found) == 1 and not _take_place(case, session):
         if not wait:
             raise admission.full(case)
         line.join(session)
@@ -408,8 +416,29 @@ def _free_slot(live: Sequence[LabSession], template: LabTemplate) -> int:
     return free
 
 
-def _take_place(case: admission.Case, session: LabSession) -> bool:
+def _placed_anywhere(found: Sequence[Case], session: LabSession, *, wait: bool, note: Note) -> Case:
+    """Take a place at the best center, or one in its line. Where the last place is lost to somebody else, or a center
+    refuses after all, what is left is weighed anew."""
+    choice = placing.choose(found, wait=wait)
+    while True:
+        note(choice.options[0].case.flavor, choice.facts)
+        best = choice.best
+        if best.is_full and wait:
+            session.flavor_id, session.center_id = best.case.flavor.id, best.case.center.id
+            line.join(session)
+            return best.case
+        try:
+            if _take_place(best.case, session):
+                return best.case
+        except LaunchRefused as refusal:
+            choice = choice.without(best, refusal)
+        else:
+            choice = choice.full(best) if wait else choice.without(best, admission.full(best.case))
+
+
+def _take_place(case: Case, session: LabSession) -> bool:
     """Put the credits aside and take a place; where there is none, leave no trace and say so."""
+    session.flavor_id, session.center_id = case.flavor.id, case.center.id
     if queries.load(case.center.id).is_full:
         admission.check_credits(case)
         admission.check_center(case)

@@ -14,7 +14,7 @@ from app.db import db
 from app.errors import Invalid
 from labs import queries
 from labs.models import Flavor, LabFile, LabTemplate
-from labs.services import idle
+from labs.services import idle, regions
 
 LARGEST_FILES_BYTES = 8 * 1024 * 1024
 
@@ -73,6 +73,20 @@ def set_idle_minutes(actor: Actor, template_id: UUID, minutes: int | None) -> La
         idle_minutes=(template.idle_minutes, minutes),
     )
     template.idle_minutes = minutes
+    db.session.flush()
+    return template
+
+
+def set_region(actor: Actor, template_id: UUID, region: str | None) -> LabTemplate:
+    """Say in which region the files of labs of this template must lie; None: anywhere. Labs that run go on.
+
+    Whoever asks has already decided that they may (the course's own teachers).
+    """
+    template, region = queries.template(template_id), regions.checked(region)
+    audit.record(
+        actor, "lab_template.region", template, partner_id=template.partner_id, region=(template.region, region)
+    )
+    template.region = region
     db.session.flush()
     return template
 

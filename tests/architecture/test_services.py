@@ -23,6 +23,7 @@ RELY_ON_THEIR_CALLER = {
     "labs.services.budgets.appoint": "whoever appointed a teacher of the run was asked",
     "labs.services.budgets.dismiss": "a seat was given back, and whoever did so was asked",
     "labs.services.templates.set_idle_minutes": "whoever leads the run was asked",
+    "labs.services.templates.set_region": "whoever leads the run was asked",
 }
 
 

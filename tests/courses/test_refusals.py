@@ -11,7 +11,18 @@ from app.locale import in_every_language
 from courses import queries
 from courses.services import enrollment
 from labs import errors
-from labs.models import CenterState, Decision, Flavor, HomeUsage, LabSession, MemberCap, Outcome, Purse, Tranche
+from labs.models import (
+    CenterState,
+    Decision,
+    Flavor,
+    HomeUsage,
+    LabSession,
+    LabTemplate,
+    MemberCap,
+    Outcome,
+    Purse,
+    Tranche,
+)
 from labs.queries import refusal_reasons
 from labs.services import sessions, terms
 from tests.make import as_actor
@@ -179,6 +190,11 @@ def same_key(w):
     w.body["minutes"] = 31
 
 
+def data_elsewhere(w):
+    w.center.region = "CN-SD"
+    db.session.get_one(LabTemplate, w.unit.lab_template_id).region = "CN-SC"
+
+
 TABLE = [
     (no_such_flavor, "INVALID_REQUEST", "permanent"),
     (no_seat, "NOT_ENROLLED", "fixable"),
@@ -190,6 +206,7 @@ TABLE = [
     (budget_over, "BUDGET_NOT_ACTIVE", "fixable"),
     (agreement_over, "AGREEMENT_ENDED", "operator"),
     (other_flavor, "FLAVOR_NOT_GRANTED", "fixable"),
+    (data_elsewhere, "DATA_RESIDENCY", "fixable"),
     (too_long, "EXCEEDS_MAX_REQUEST", "fixable"),
     (center_too_small, "EXCEEDS_CENTER_CAPACITY", "permanent"),
     (home_full, "HOME_FULL", "fixable"),

@@ -1,0 +1,18 @@
+"""Where the data of a lab, and of a partner's people, may lie.
+
+Revision: 1f83d7b25ac4, after 6a20b7c91d35
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "1f83d7b25ac4"
+down_revision = "6a20b7c91d35"
+
+
+def upgrade() -> None:
+    op.add_column("lab_template", sa.Column("region", sa.Text(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("lab_template", "region")
