@@ -211,6 +211,7 @@ def _spec(order: Order) -> dict[str, Any]:
         "cores": order.cores,
         "memory_mb": order.memory_mb,
         "accelerators": order.accelerators,
+        **({"pool": order.pool} if order.pool else {}),
         "lease_ends_at": order.lease_ends_at.isoformat(),
         "display_name": order.display_name,
         "language": order.language,

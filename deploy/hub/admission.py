@@ -21,6 +21,7 @@ SECONDS_TO_HEAR = 3.0
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 TIMEZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}")
 WORD_OF_SLURM = re.compile(r"[A-Za-z0-9_.:,=@-]{0,128}")
+POOL = re.compile(r"[A-Za-z0-9_.-]{0,63}")
 LONGEST_MINUTES = 7 * 24 * 60
 RESERVED = re.compile(
     r"(JUPYTER|JPY_|LD_|PYTHON|CHANCAI_|MEM_LIMIT|CPU_LIMIT).*|PATH|HOME|USER|SHELL|TMPDIR|BASH_ENV|ENV"
@@ -60,6 +61,7 @@ class Spec:
     environment: Mapping[str, str] = field(default_factory=dict)
     files: tuple[LessonFile, ...] = ()
     accelerators: int = 0
+    pool: str = ""  # which nodes of a Kubernetes cluster; empty: its plain ones
     slurm: SlurmOrder = SlurmOrder()
 
     @property
@@ -143,6 +145,7 @@ def _spec(spec: Mapping[str, Any]) -> Spec:
         environment=_environment(spec.get("environment") or {}),
         files=tuple(_file(file) for file in spec.get("files") or ()),
         accelerators=_number(spec.get("accelerators") or 0, 1024),
+        pool=_pool(spec.get("pool") or ""),
         slurm=_slurm(spec.get("slurm") or {}),
     )
 
@@ -151,6 +154,12 @@ def _number(value: Any, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         raise ValueError(f"{value!r:.40} is out of all bounds")
     return value
+
+
+def _pool(name: Any) -> str:
+    if not isinstance(name, str) or not POOL.fullmatch(name):
+        raise ValueError("pool is no name of nodes")
+    return name
 
 
 def _slurm(order: Mapping[str, Any]) -> SlurmOrder:

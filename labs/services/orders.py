@@ -33,6 +33,7 @@ class Order:
     cores: float
     memory_mb: int
     accelerators: int
+    pool: str | None  # which nodes of the center; None: its plain ones
     lease_ends_at: datetime
     display_name: str
     language: str
@@ -107,6 +108,7 @@ def _order(session: LabSession) -> Order:
         cores=flavor.cores,
         memory_mb=flavor.memory_mb,
         accelerators=flavor.accelerators,
+        pool=flavor.partition if session.center.kind is CenterKind.KUBERNETES else None,
         lease_ends_at=clock.now() + timedelta(minutes=session.lease_minutes),
         display_name=session.template.title_en if english else session.template.title_zh,
         language=session.person.language,
