@@ -5,6 +5,7 @@ from uuid import UUID
 
 from app.db import transaction
 from labs.adapters import Hub, HubError, HubUnreachable, Server
+from labs.adapters.backend import Backend, HubBackend, Status
 from labs.jobs import watching
 from labs.jobs.calls import Ticket, hubs, quietly
 from labs.models import SessionState, Sighting
@@ -56,9 +57,9 @@ def act(hub: Hub, ticket: Ticket, look: Look) -> int:
 
 def _look(hub: Hub, ticket: Ticket) -> Look:
     try:
-        server = hub.server(ticket.user, ticket.server)
-        look = Look(Sighting.ABSENT if server is None else SIGHTINGS[server.state])
-        return _second_source(hub, ticket, look)
+        backend: Backend = HubBackend(hub)
+        status = backend.status(ticket.user, ticket.server, is_awaited=ticket.state is SessionState.STARTING)
+        return _seen(status)
     except HubUnreachable as error:
         log.warning("hub did not answer", extra={"session": ticket.session_id, "why": str(error)})
     except HubError as error:
@@ -66,17 +67,11 @@ def _look(hub: Hub, ticket: Ticket) -> Look:
     return Look(Sighting.UNREACHABLE)
 
 
-def _second_source(hub: Hub, ticket: Ticket, look: Look) -> Look:
-    """Before believing that a server is gone, ask whoever knows more; that outranks the hub's list."""
-    if look.seen is Sighting.ABSENT and ticket.state is SessionState.STARTING:
-        return look  # not there yet, most likely
-    if look.seen not in (Sighting.ABSENT, Sighting.GONE):
-        return look
-    evidence = hub.evidence(ticket.user, ticket.server)
-    if evidence is None:
-        return look
-    if evidence.runs:
-        return Look(Sighting.RUNNING if ticket.state is not SessionState.STARTING else Sighting.STARTING)
+def _seen(status: Status) -> Look:
+    """What a second source said of a server that is gone outranks the hub's list."""
+    evidence = status.evidence
+    if status.seen != "gone" or evidence is None:
+        return Look(Sighting(status.seen))
     return Look(Sighting.GONE, evidence.ended_at, evidence.why, evidence.is_final, evidence.code)
 
 
