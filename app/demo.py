@@ -19,7 +19,7 @@ from app import clock
 from app.access import SYSTEM, MemberRole, PlatformRole
 from app.db import db, transaction
 from app.locale import MICRO
-from labs.models import Budget, Center, CenterKind, Flavor
+from labs.models import Budget, Center, CenterKind, CenterState, Flavor
 from labs.services import budgets, centers, rescue, terms
 
 PASSWORD = "industry-and-talent"  # noqa: S105 - for the demo on one's own machine only; the settings refuse it elsewhere
@@ -209,14 +209,32 @@ def _center(partner: Partner, slug: str) -> list[Flavor]:
         session_limit=40,
     )
     center.kind = CenterKind.SLURM if slug == CenterKind.SLURM else CenterKind.HOST
+    if center.kind is CenterKind.SLURM:
+        _npu(center)
+    rescue.offer(SYSTEM, center, cores=0.5, memory_mb=1024)
+    return [*_flavors(center), *_flavors(_closed_center(partner))]
+
+
+def _closed_center(partner: Partner) -> Center:
+    """A second one, which takes no labs: it has no hub here, and shows what several centers look like."""
+    center = centers.register(
+        SYSTEM,
+        slug="hailan-2",
+        partner_id=partner.id,
+        title_zh="海蓝计算中心二期",
+        title_en="Hailan Computing Center, phase two",
+        session_limit=200,
+    )
+    centers.set_region(SYSTEM, center.slug, "CN-SD")
+    return centers.set_state(SYSTEM, center.slug, CenterState.MAINTENANCE)
+
+
+def _flavors(center: Center) -> list[Flavor]:
     sizes = (
         ("small", "小型", "Small", 1.0, 1024, MICRO),
         ("medium", "中型", "Medium", 2.0, 2048, 2 * MICRO),
         ("large", "大型", "Large", 4.0, 4096, 4 * MICRO),
     )
-    rescue.offer(SYSTEM, center, cores=0.5, memory_mb=1024)
-    if center.kind is CenterKind.SLURM:
-        _npu(center)
     return [
         centers.add_flavor(
             SYSTEM, center, slug=name, title_zh=zh, title_en=en, cores=cores, memory_mb=memory, price_micro=price

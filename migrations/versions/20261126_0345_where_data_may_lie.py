@@ -1,4 +1,4 @@
-"""Where the data of a lab, and of a partner's people, may lie.
+"""Where the data of a lab may lie.
 
 Revision: 1f83d7b25ac4, after 6a20b7c91d35
 """

@@ -147,7 +147,8 @@ def test_an_operator_closes_a_center_reads_why_ends_a_lab_and_sees_drift_go(
     # Closed for maintenance: nothing starts, and whoever tries is told why.
     operator.go("/operations")
     _set_center(operator, "maintenance")
-    closed = console.locator("td .tag", has_text=operator.says("Maintenance: no new labs"))
+    row = console.locator("tr", has=operator.page.locator("button[commandfor^=center-embedded-]"))
+    closed = row.locator("td .tag", has_text=operator.says("Maintenance: no new labs"))
     expect(closed).to_have_count(1)
     refused = _refused_launch(student, unit)
     operator.page.reload()

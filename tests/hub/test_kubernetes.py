@@ -138,6 +138,7 @@ def test_a_pod_has_no_privilege_and_no_way_to_get_one(spawner):
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     inside = lab["securityContext"]
     assert inside["allowPrivilegeEscalation"] is False
+    assert inside["runAsNonRoot"] is True
     assert inside["readOnlyRootFilesystem"] is True
     assert inside["capabilities"] == {"drop": ["ALL"]}
     assert inside.get("privileged") in (None, False)
