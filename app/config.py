@@ -24,6 +24,21 @@ class SettingsError(RuntimeError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlurmAccess:
+    """How the platform speaks to a center's slurmrestd: with the cluster's key, or a token kept fresh in a file."""
+
+    rest_url: str
+    jwt_key_file: str = ""
+    token_file: str = ""
+    api: str = "v0.0.38"
+    user: str = "slurm"  # in whose name: one that sees every job
+
+    def __post_init__(self) -> None:
+        if bool(self.jwt_key_file) == bool(self.token_file):
+            raise ValueError("either a jwt_key_file or a token_file")
+
+
+@dataclass(frozen=True, kw_only=True)
 class HubSettings:
     """How to reach the hub of one center, and the secrets the two sides share."""
 
@@ -34,6 +49,7 @@ class HubSettings:
     client_id: str
     client_secret: str = field(repr=False)
     admission_secret: str = field(repr=False)
+    slurm: SlurmAccess | None = None  # of a center of kind slurm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +155,13 @@ def _hubs(path: str) -> tuple[HubSettings, ...]:
         return ()
     names = {f.name for f in fields(HubSettings)}
     try:
-        return tuple(HubSettings(**{k: v for k, v in row.items() if k in names}) for row in json.loads(_text_of(path)))
+        return tuple(_hub({k: v for k, v in row.items() if k in names}) for row in json.loads(_text_of(path)))
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingsError(
             f"HUBS_FILE {path} is not a JSON list of hubs, each with {', '.join(sorted(names))}."
         ) from error
+
+
+def _hub(row: dict[str, Any]) -> HubSettings:
+    slurm = row.pop("slurm", None)
+    return HubSettings(**row, slurm=SlurmAccess(**slurm) if slurm else None)

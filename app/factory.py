@@ -45,13 +45,14 @@ from app import (
     problems,
 )
 from app.access_matrix import Section
-from app.config import Settings
+from app.config import Settings, SlurmAccess
 from app.cookies import CookieSessions
 from app.db import ask_who_rested, db
 from app.jobs import Job
 from app.orjsons import Json
 from labs.adapters import Hub
 from labs.adapters.jupyterhub import JupyterHub
+from labs.adapters.slurmrestd import GivenToken, SignedTokens, Slurm, SlurmRest
 
 
 def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = None) -> Flask:
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     app.jinja_options = {"undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.extensions["settings"] = settings
     app.extensions["hubs"] = hubs if hubs is not None else _hubs(settings)
+    app.extensions["slurms"] = {hub.center: _slurm(hub.slurm) for hub in settings.hubs if hub.slurm}
 
     logs.init_app(app)
     db.init_app(app)
@@ -119,3 +121,8 @@ def _access_matrix() -> list[Section]:
 
 def _hubs(settings: Settings) -> dict[str, Hub]:
     return {hub.center: JupyterHub(hub.api_url, hub.token, headers=logs.request_id_header) for hub in settings.hubs}
+
+
+def _slurm(access: SlurmAccess) -> Slurm:
+    tokens = SignedTokens(Path(access.jwt_key_file)) if access.jwt_key_file else GivenToken(Path(access.token_file))
+    return Slurm(SlurmRest(access.rest_url, tokens, api=access.api, call_seconds=60), access.user)

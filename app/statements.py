@@ -5,7 +5,9 @@ and give, errors are SQLAlchemy's.
 """
 
 from collections import namedtuple
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -141,3 +143,21 @@ def ask(*questions: tuple[Question, dict[str, Any]]) -> list[list[tuple[Any, ...
             connection_invalidated=is_gone,
             dialect=_DIALECT,
         ) from error
+
+
+def copy_in(table: type[Base], columns: Sequence[str], lines: Iterable[str]) -> None:
+    """Let the session's transaction COPY rows into a table: each line as COPY's text format has it."""
+    listed = ", ".join(f'"{column}"' for column in columns)
+    raw: Any = db.session.connection().connection.driver_connection
+    try:
+        with raw.cursor() as cursor, cursor.copy(f'COPY "{table.__tablename__}" ({listed}) FROM STDIN') as copy:
+            for piece in _pieces(lines):
+                copy.write(piece)
+    except psycopg.Error as error:
+        raise sa.exc.DBAPIError.instance("COPY", None, error, psycopg.Error) from error
+
+
+def _pieces(lines: Iterable[str], size: int = 1000) -> Iterator[str]:
+    iterator = iter(lines)
+    while piece := "".join(islice(iterator, size)):
+        yield piece

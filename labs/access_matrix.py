@@ -329,6 +329,22 @@ MATRIX = (
                 told=SIGNED_IN,
             ),
             Action(
+                _("Compare charges with what the schedulers' accounting says"),
+                OPERATORS,
+                "GET /operations/accounting",
+                "GET /api/v1/accounting/",
+                "GET /api/v1/accounting/rejects/",
+                told=SIGNED_IN,
+            ),
+            Action(
+                _("Dismiss a row of the accounting that makes no sense, or let it be read once more"),
+                OPERATORS,
+                "POST /operations/accounting/rejects/<reject_id>/dismiss",
+                "POST /operations/accounting/rejects/<reject_id>/again",
+                "PATCH /api/v1/accounting/rejects/<reject_id>",
+                told=SIGNED_IN,
+            ),
+            Action(
                 _("Set the rate of a flavor"),
                 OPERATORS,
                 "POST /operations/flavors/<flavor_id>/rates",

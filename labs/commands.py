@@ -12,8 +12,10 @@ from app.access import SYSTEM
 from app.db import transaction
 from app.errors import NotFound
 from app.locale import MICRO, credits_text
+from app.paging import count
 from labs import ledger, queries
 from labs.ledger.explaining import Explanation, explain
+from labs.queries import evidence
 from labs.queries.drift import drift
 from labs.services import homes, verifying
 
@@ -116,6 +118,20 @@ def _labs() -> AppGroup:
         if report.total:
             raise click.ClickException(f"{report.total} differences.")
         click.echo("What is believed to run is what runs.")
+
+    @group.command("accounting")
+    def show_accounting() -> None:
+        """Say where charges and the schedulers' accounting part; exit 1 when they do, or rows make no sense."""
+        found, rejects = evidence.differences(), count(evidence.rejects())
+        for one in found:
+            seconds = f"charged {one.charged_seconds} s, accounting says {one.accounted_seconds} s"
+            click.echo(f"{one.center}: {one.kind} {one.session_id} {seconds}")
+        for cursor in evidence.cursors():
+            state = f"does not answer: {cursor.why}" if cursor.silent_since else "answers"
+            click.echo(f"{cursor.center.slug}: read until {cursor.read_until.isoformat(timespec='seconds')}, {state}")
+        if found or rejects:
+            raise click.ClickException(f"{len(found)} differences, {rejects} rows that make no sense.")
+        click.echo("What was charged is what the schedulers say was run.")
 
     return group
 

@@ -1,10 +1,11 @@
-"""A typed client of slurmrestd (Slurm 22.05, v0.0.38): jobs submitted, looked at, changed and cancelled.
+"""A typed client of slurmrestd (Slurm 22.05, v0.0.38): jobs submitted, looked at, changed, cancelled, accounted for.
 
 Every call ends within its time, every answer is checked, and every failure is a `SlurmError` that says which call and
 what Slurm said; never a token. The version of the API stands in every address and is a setting.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ LONGEST_ANSWER_BYTES = 256 * 1024 * 1024
 LONGEST_MESSAGE = 300
 SECONDS_OF_A_TOKEN = 60
 NO_SUCH_JOB = (2017, "Invalid job id specified")
+NOTHING_FOUND = 9003
 NOT_EVER = 2**32 - 2  # a number that Slurm leaves open
 PENDING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SUSPENDED", "RESIZING"})
 RUNNING = frozenset({"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "STOPPED"})
@@ -150,6 +152,14 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Slurm:
+    """A center's slurmrestd, and the account in whose name the platform looks: one that sees all jobs."""
+
+    rest: "SlurmRest"
+    user: str
+
+
+@dataclass(frozen=True)
 class Answer:
     call: str
     status: int
@@ -236,6 +246,34 @@ class SlurmRest:
         except SlurmRefused as refusal:
             if not _means_no_job(refusal) and "already" not in refusal.message.lower():
                 raise
+
+    # What slurmdbd keeps
+
+    def accounting(self, account: str, since: datetime, until: datetime | None = None) -> list[Any]:
+        """Every segment of a job that waited or ran between these moments, as it came; `slurm_accounting` reads them.
+
+        Slurm takes moments in its own zone, unless they are seconds since 1970. There are no pages: cut the time.
+        """
+        query = {"start_time": f"uts{int(since.timestamp())}", "skip_steps": "true"}
+        if until is not None:
+            query["end_time"] = f"uts{math.ceil(until.timestamp())}"
+        return self._accounting("/jobs", account, query)
+
+    def accounting_of(self, account: str, job_id: int) -> list[Any]:
+        """The segments of one job, as they came."""
+        return self._accounting(f"/job/{job_id}", account)
+
+    def _accounting(self, path: str, account: str, query: Mapping[str, str] | None = None) -> list[Any]:
+        try:
+            answer = self._call("accounting", "GET", path, account, query=query, of="slurmdb")
+        except SlurmRefused as refusal:
+            if refusal.code == NOTHING_FOUND:  # said as an error, with status 200
+                return []
+            raise
+        rows = answer.body.get("jobs")
+        if not isinstance(rows, list):
+            raise SlurmFault("accounting", "the answer has no list of jobs", answer.status)
+        return rows
 
     # How a call is made
 

@@ -1,6 +1,7 @@
 """The labs API."""
 
 from labs.api import (
+    accounting,
     budget_tree,
     budgets,
     centers,
@@ -23,6 +24,7 @@ BLUEPRINTS = (
     life.looks_blp,
     life.files_blp,
     centers.blp,
+    accounting.blp,
     budgets.blp,
     budget_tree.blp,
     requests.blp,

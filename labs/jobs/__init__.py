@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from app.jobs import Job
+from labs.jobs.accounting import import_accounting
 from labs.jobs.auditing import audit_ledger
 from labs.jobs.budgets import give_back_credits, warn_of_budgets
 from labs.jobs.closing import close_months
@@ -26,6 +27,7 @@ JOBS = [
     Job(end_leases, every=timedelta(seconds=5)),
     Job(share_labs, every=timedelta(seconds=5)),
     Job(stop_idle, every=timedelta(seconds=30)),
+    Job(import_accounting, every=timedelta(seconds=60)),
     Job(post_usage, every=timedelta(seconds=60)),
     Job(expire_credits, every=timedelta(minutes=10)),
     Job(expire_holds, every=timedelta(minutes=5)),

@@ -1,10 +1,10 @@
 """The ledger of credits, and the only code that writes it.
 
 Double entry: the entries of a command sum to zero, and are only ever added. `promise` decides on balances without a
-database; `journal` locks and writes; `holds` and `credits` are the commands, `together` those of many at once; `rates`
-says what compute costs; `auditing` recomputes every balance from the entries. Amounts are micro-credits, prices
-micro-credits an hour, time is whole seconds. Every command carries a key: the same key with the same body gives the
-same answer again, with another body it is a conflict.
+database; `journal` locks and writes; `holds` and `credits` are the commands, `revising` the one that follows a better
+source on what was used, `together` those of many at once; `rates` says what compute costs; `auditing` recomputes every
+balance from the entries. Amounts are micro-credits, prices micro-credits an hour, time is whole seconds. Every command
+carries a key: the same key with the same body gives the same answer again, with another body it is a conflict.
 """
 
 from labs.ledger.auditing import Difference, audit
@@ -25,6 +25,7 @@ from labs.ledger.holds import (
 )
 from labs.ledger.journal import Booking, lock_books
 from labs.ledger.rates import Tariff, price, tariff
+from labs.ledger.revising import revise
 from labs.ledger.rows import HoldRow
 from labs.ledger.together import Done, Sitting, open_sitting, settle_and_reserve
 
@@ -54,6 +55,7 @@ __all__ = [
     "pull_back",
     "reserve",
     "reserve_many",
+    "revise",
     "settle",
     "settle_and_reserve",
     "settle_many",

@@ -65,7 +65,7 @@ class Explanation:
     @property
     def overrun_micro(self) -> int:
         """What ran beyond the hold, before anybody paid for it."""
-        used = (Command.POST, Command.SETTLE)
+        used = (Command.POST, Command.SETTLE, Command.REVISE)
         return -sum(booked.moved(Account.OVERRUN) for booked in self.commands if booked.command in used)
 
     @property

@@ -320,13 +320,16 @@ WITH asked AS (
     SELECT l.hold_id, l.tranche_id,
         (SELECT count(*) FROM hold_part o WHERE o.hold_id = l.hold_id)
             + row_number() OVER (PARTITION BY l.hold_id ORDER BY l.number) - 1,
-        l.amount, 0
-    FROM lines l WHERE l.command IN ('reserve', 'extend') AND l.account = 'held'
-    ON CONFLICT (hold_id, tranche_id) DO UPDATE SET amount = p.amount + excluded.amount
+        l.amount, CASE l.command WHEN 'revise' THEN l.amount ELSE 0 END
+    FROM lines l
+    WHERE (l.command IN ('reserve', 'extend') AND l.account = 'held')
+        OR (l.command = 'revise' AND l.account = 'used' AND l.tranche_id IS NOT NULL AND l.amount > 0)
+    ON CONFLICT (hold_id, tranche_id) DO UPDATE SET amount = p.amount + excluded.amount, used = p.used + excluded.used
 ), spent AS (
     UPDATE hold_part p SET used = p.used + l.amount
     FROM lines l
-    WHERE l.command IN ('post', 'settle') AND l.account = 'used' AND l.tranche_id IS NOT NULL
+    WHERE (l.command IN ('post', 'settle') OR (l.command = 'revise' AND l.amount < 0))
+        AND l.account = 'used' AND l.tranche_id IS NOT NULL
         AND p.hold_id = l.hold_id AND p.tranche_id = l.tranche_id
 ), days AS (
     INSERT INTO usage_day AS u (budget_id, day, person_id, flavor_id, micro, seconds, sessions)

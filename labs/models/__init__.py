@@ -13,6 +13,7 @@ from labs.models.budgets import (
 )
 from labs.models.centers import Center, CenterKind, CenterLoad, CenterState, CenterTerms, Flavor, Rate, TermsAcceptance
 from labs.models.decisions import Decision, Outcome
+from labs.models.evidence import AccountingCursor, AccountingReject, JobSegment, RejectState
 from labs.models.homes import HomeRemoval, HomeUsage
 from labs.models.ledger import (
     Account,
@@ -59,6 +60,8 @@ __all__ = [
     "MAY_STAND_BELOW",
     "TAKING_A_PLACE",
     "Account",
+    "AccountingCursor",
+    "AccountingReject",
     "Budget",
     "BudgetKind",
     "BudgetManager",
@@ -76,6 +79,7 @@ __all__ = [
     "HoldState",
     "HomeRemoval",
     "HomeUsage",
+    "JobSegment",
     "LabFile",
     "LabSession",
     "LabTemplate",
@@ -87,6 +91,7 @@ __all__ = [
     "Outcome",
     "Purse",
     "Rate",
+    "RejectState",
     "RequestKind",
     "RequestState",
     "SessionActivity",

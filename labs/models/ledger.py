@@ -121,6 +121,7 @@ class Command(StrEnum):
     PULL_BACK = "pull-back"
     PROLONG = "prolong"
     CORRECT = "correct"
+    REVISE = "revise"
     RESERVE = "reserve"
     EXTEND = "extend"
     POST = "post"

@@ -1,6 +1,7 @@
 """The pages of labs: the same services as the API, in HTML."""
 
 from labs.pages import (
+    accounting,
     budget_tree,
     budgets,
     decisions,
@@ -16,6 +17,7 @@ from labs.pages.blueprint import blp
 from labs.pages.labs import home_part
 
 __all__ = [
+    "accounting",
     "blp",
     "budget_tree",
     "budgets",

@@ -59,6 +59,7 @@ class Look:
     why: str = ""
     is_final: bool = False
     code: str = ""  # of a refusal, stable
+    outranks_hub: bool = False  # a scheduler's accounting: it ended then, whatever the hub has shown since
 
 
 def decide(
@@ -226,6 +227,8 @@ def _ended_at(session: LabSession, look: Look) -> datetime:
     A worker that was away must not charge for the time in which nobody looked.
     """
     now = clock.now()
+    if look.ended_at is not None and look.outranks_hub:
+        return min(look.ended_at, now)
     last = min(session.last_running_at or now, now)
     return last if look.ended_at is None else min(max(look.ended_at, last), now)
 

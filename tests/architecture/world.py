@@ -34,7 +34,7 @@ from app.jobs import run_job
 from courses import queries as course_queries
 from courses.models import TeachingRole
 from courses.services import enrollment, runs
-from labs.models import Decision, Outcome, RequestKind
+from labs.models import AccountingReject, Decision, Outcome, RequestKind
 from labs.services import holds, orders, requests, rescue, sessions, terms, views
 from tests.courses.conftest import School
 from tests.fakes import FakeHub
@@ -75,6 +75,7 @@ class World:
         self._keep_personal_things()
         self._keep_terms_and_a_decision()
         self._let_a_worker_live()
+        self._keep_a_row_that_makes_no_sense()
         self.request_id = requests.ask(
             self.school.as_teacher,
             RequestKind.SUPPLEMENT,
@@ -191,6 +192,11 @@ class World:
         )
         self._keep(self.decision)
 
+    def _keep_a_row_that_makes_no_sense(self) -> None:
+        center_id = self.school.flavor.center_id
+        self.reject = AccountingReject(center_id=center_id, sha256="0", raw={}, why="no-field", detail="walk")
+        self._keep(self.reject)
+
     def _keep_personal_things(self) -> None:
         """What belongs to the student alone, and what everybody has."""
         self._keep(SignIn(person_id=self.student.id, key_sha256="0", expires_at=clock.now() + timedelta(hours=1)))
@@ -260,6 +266,7 @@ class World:
             "budget_id": self.run.budget_id,
             "decision_id": self.decision.id,
             "number": 1,
+            "reject_id": self.reject.id,
             "person_id": self.student.id,
             "request_id": self.request_id,
             "hold_id": self._hold(),
