@@ -5,9 +5,8 @@ and give, errors are SQLAlchemy's.
 """
 
 from collections import namedtuple
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import islice
 from typing import Any
 
 import orjson
@@ -145,19 +144,16 @@ def ask(*questions: tuple[Question, dict[str, Any]]) -> list[list[tuple[Any, ...
         ) from error
 
 
-def copy_in(table: type[Base], columns: Sequence[str], lines: Iterable[str]) -> None:
-    """Let the session's transaction COPY rows into a table: each line as COPY's text format has it."""
+def copy_in(table: type[Base], columns: Sequence[str], pieces: Iterable[str]) -> None:
+    """Let the session's transaction COPY rows into a table: whole lines of COPY's text format, some in each piece.
+
+    The server takes in one piece while the next is being made.
+    """
     listed = ", ".join(f'"{column}"' for column in columns)
     raw: Any = db.session.connection().connection.driver_connection
     try:
         with raw.cursor() as cursor, cursor.copy(f'COPY "{table.__tablename__}" ({listed}) FROM STDIN') as copy:
-            for piece in _pieces(lines):
+            for piece in pieces:
                 copy.write(piece)
     except psycopg.Error as error:
         raise sa.exc.DBAPIError.instance("COPY", None, error, psycopg.Error) from error
-
-
-def _pieces(lines: Iterable[str], size: int = 1000) -> Iterator[str]:
-    iterator = iter(lines)
-    while piece := "".join(islice(iterator, size)):
-        yield piece

@@ -2,13 +2,16 @@
 make sense. A hundred thousand come at once, so a row is a tuple of plain values, in the order of their table."""
 
 import re
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 OURS = re.compile(r"(lab|batch)-([0-9a-f]{32})").fullmatch
 SECONDS_AHEAD = 24 * 3600  # a cluster's clock may be wrong by so much, and not more
 NULL = "\\N"
+PILE = 5000  # rows
 EARLIEST = 946_684_800  # 2000
 
 
@@ -113,26 +116,115 @@ def _status(code: Any) -> int:
     return ((code["return_code"] or 0) << 8) | (number or 0)
 
 
-# How a segment stands in COPY's text format. A moment is put together from texts that are there already.
-
-_DAY_SECONDS = 24 * 3600
-_SPECIAL = re.compile(r"[\\\t\n\r]").search
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+Columns = list[Any]  # of segments: for each field of `Segment` a list
+Bad = list[tuple[Any, BadRow]]
 
 
-def line(segment: Segment) -> str:
-    """The segment as a line for COPY, with its newline."""
-    words = "\t".join(segment[4:10])
-    if words.count("\t") != 5 or _SPECIAL(words.replace("\t", "")):
-        words = "\t".join(word.translate(_ESCAPES) for word in segment[4:10])
-    started, ended = segment[10], segment[11]
+def piles(rows: Iterable[Any], now: int) -> Iterator[tuple[Columns, Bad, int]]:
+    """`read` for every row: a pile at a time, column by column; a pile with a bad row in it, row by row.
+
+    Of each pile: the segments of our jobs as columns, the rows that cannot be believed, how many were about others.
+    """
+    iterator = iter(rows)
+    while pile := list(islice(iterator, PILE)):
+        try:
+            columns = _pile(pile, now)
+            yield columns, [], len(pile) - len(columns[0])
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            yield _one_by_one(pile, now)
+
+
+def _one_by_one(pile: list[Any], now: int) -> tuple[Columns, Bad, int]:
+    segments: list[Segment] = []
+    bad: Bad = []
+    for row in pile:
+        try:
+            segment = read(row, now)
+        except BadRow as problem:
+            bad.append((row, problem))
+        else:
+            if segment is not None:
+                segments.append(segment)
+    return as_columns(segments), bad, len(pile) - len(segments) - len(bad)
+
+
+def as_columns(segments: Iterable[Segment]) -> Columns:
+    return [list(column) for column in zip(*segments, strict=True)] or [[] for _name in Segment._fields]
+
+
+def _pile(pile: list[Any], now: int) -> Columns:
+    """Raises something where any row is bad, or is not of the usual shape."""
+    names = list(map(OURS, [row["name"] for row in pile]))
+    if None in names:
+        pile, names = [row for row, name in zip(pile, names, strict=True) if name], [name for name in names if name]
+    times, taken = [row["time"] for row in pile], [row["tres"]["allocated"] for row in pile]
+    if {kind for one in taken for kind in (one[0]["type"], one[1]["type"], len(one))} - {"cpu", "mem", *range(2, 99)}:
+        raise ValueError("other resources come first")
+    columns: Columns = [
+        [row["job_id"] for row in pile],
+        [time["submission"] for time in times],
+        [name[2] for name in names if name],
+        [name[1] == "batch" for name in names if name],
+        *([row[word] or "" for row in pile] for word in ("user", "account", "qos", "partition", "nodes")),
+        [row["state"]["current"] for row in pile],
+        [time["start"] or None for time in times],
+        [time["end"] or None for time in times],
+        [time["suspended"] for time in times],
+        [code["return_code"] << 8 if len(code) == 2 else _status(code) for code in [row["exit_code"] for row in pile]],
+        [one[0]["count"] for one in taken],
+        [one[1]["count"] for one in taken],
+    ]
+    if not _are_believed(columns, now + SECONDS_AHEAD):
+        raise ValueError("one of them is not to be believed")
+    return columns
+
+
+def _are_believed(columns: Columns, latest: int) -> bool:
+    """What `_check` asks of a segment, of whole columns."""
+    jobs, submitted, started, ended = columns[0], columns[1], columns[10], columns[11]
+    begun, done = [moment for moment in started if moment], [moment for moment in ended if moment]
     return (
-        f"{segment[0]}\t{_moment(segment[1])}\t{segment[2]}\t{segment[3]:d}\t{words}"
-        f"\t{_moment(started) if started else NULL}\t{_moment(ended) if ended else NULL}"
-        f"\t{segment[12]}\t{segment[13]}\t{segment[14]}\t{segment[15]}\n"
+        all(set(map(type, column)) <= {int} for column in (jobs, submitted, begun, done, *columns[12:]))
+        and all(set(map(type, column)) <= {str} and "\0" not in "".join(column) for column in columns[4:10])
+        and min(jobs, default=1) > 0
+        and all(min(column, default=latest) >= EARLIEST for column in (submitted, begun, done))
+        and all(max(column, default=latest) <= latest for column in (submitted, begun, done))
+        and all(min(column, default=0) >= 0 for column in columns[12:])
+        and not any(
+            end is not None and end < (start or given)
+            for given, start, end in zip(submitted, started, ended, strict=True)
+        )
     )
 
 
-@lru_cache(200_000)
-def _moment(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}+00"
+# How segments stand in COPY's text format. A moment is put together from texts that are there already.
+
+_SPECIAL = re.compile(r"[\\\t\n\r]").search
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_DAY_SECONDS = 24 * 3600
+
+
+def lines(start: str, columns: Columns) -> str:
+    """Segments as lines for COPY, each after the same start."""
+    told = list(columns)
+    for number in (1, 10, 11):
+        told[number] = _moments(told[number])
+    for number in range(4, 10):
+        if _SPECIAL("".join(told[number])):
+            told[number] = [word.translate(_ESCAPES) for word in told[number]]
+    return "".join(map((start + "\t".join(["%s"] * len(told)) + "\n").__mod__, zip(*told, strict=True)))
+
+
+def _moments(column: Iterable[int | None]) -> list[str]:
+    days, seconds = _days, _seconds_of_a_day()
+    return [NULL if at is None else days(at // _DAY_SECONDS) + seconds[at % _DAY_SECONDS] for at in column]
+
+
+@cache
+def _seconds_of_a_day() -> list[str]:
+    return [f" {at // 3600:02}:{at // 60 % 60:02}:{at % 60:02}+00" for at in range(_DAY_SECONDS)]
+
+
+@lru_cache(4096)
+def _days(number: int) -> str:
+    return datetime.fromtimestamp(number * _DAY_SECONDS, UTC).strftime("%Y-%m-%d")

@@ -71,11 +71,11 @@ def _unseen(center_id: UUID, seen: set[int]) -> list[int]:
         return [job_id for job_id in open_jobs(center_id) if job_id not in seen][: accounting.STILL_OPEN]
 
 
-def _follow(center_id: UUID, work_ids: set[UUID], *, everything: bool) -> int:
+def _follow(center_id: UUID, work_ids: set[str], *, everything: bool) -> int:
     """Now and then look at every difference, also at those whose rows were taken in by a worker that then died."""
     with transaction():
         if everything:
-            work_ids |= {one.session_id for one in differences()}
+            work_ids |= {one.session_id.hex for one in differences()}
         found = evidence.to_weigh(center_id, work_ids)
     done = 0
     for session_id in found:

@@ -70,10 +70,11 @@ def accounted(session_ids: Iterable[UUID]) -> dict[UUID, Accounted]:
     return {row[0]: Accounted(*row) for row in found}
 
 
-def to_weigh(center_id: UUID, work_ids: Iterable[UUID]) -> list[UUID]:
+def to_weigh(center_id: UUID, work_ids: Iterable[str]) -> list[UUID]:
     """Of these sessions, and of those that are on, the ones where something must follow from what accounting says."""
     query = _ACCOUNTED.format(
-        of_sessions="""l.center_id = :center AND (l.id = ANY(:ids) OR l.state IN ('running', 'stopping'))
+        of_sessions="""l.center_id = :center
+            AND (l.id = ANY(CAST(:ids AS uuid[])) OR l.state IN ('running', 'stopping'))
             AND l.ready_at IS NOT NULL AND l.hold_id IS NOT NULL""",
     )
     query += """SELECT s.id FROM sessions s JOIN accounted a USING (id) WHERE a.segments > 0 AND NOT a.is_open AND (

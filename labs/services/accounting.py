@@ -6,7 +6,7 @@ transaction of its own, after what was read is committed.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from labs import policy
 from labs.models import AccountingCursor, AccountingReject, Center, JobSegment, RejectState
 from labs.queries import evidence as queries
 from labs.services import operators
-from labs.slurm_accounting import BadRow, Segment, line, read
+from labs.slurm_accounting import BadRow, Columns, Segment, as_columns, lines, piles
 
 OVERLAP = timedelta(minutes=15)  # read again each time: slurmctld tells slurmdbd when it can
 WIDE = timedelta(hours=26)  # read again now and then, for what a slurmdbd that was away heard much later
@@ -36,6 +36,8 @@ FIRST = timedelta(days=7)  # of the past, when a center is read for the first ti
 TELL_AFTER = timedelta(minutes=10)
 STILL_OPEN = 100  # segments without an end that are asked for one by one, in a pass
 COLUMNS = ("center_id", *Segment._fields)
+CHANGING = ("state", "started_at", "ended_at", "suspended_seconds", "exit_status", "nodes")
+MAY_CHANGE = [Segment._fields.index(name) for name in CHANGING]
 
 notices.describe(
     "accounting-is-silent",
@@ -70,15 +72,19 @@ class Window:
 
 @dataclass
 class Taken:
-    """What became of the rows of one answer. `work_ids` are all that it spoke of."""
+    """What became of the rows of one answer. `work_ids` are all that it spoke of, in hexadecimal digits."""
 
     new: int = 0
     changed: int = 0
     same: int = 0
     foreign: int = 0  # jobs that are not ours
     rejected: int = 0
-    work_ids: set[UUID] = field(default_factory=set)
-    job_ids: set[int] = field(default_factory=set)
+    work_ids: set[str] = field(default_factory=set)
+    keys: list["Key"] = field(default_factory=list)
+
+    @property
+    def job_ids(self) -> set[int]:
+        return {job_id for job_id, _submitted in self.keys}
 
 
 # --- the cursor -----------------------------------------------------------------------------------------------------
@@ -134,47 +140,58 @@ def _cursor(center_id: UUID, *, lock: bool = False) -> AccountingCursor:
 # --- rows -----------------------------------------------------------------------------------------------------------
 
 
-def take_in(center_id: UUID, rows: Iterable[Any]) -> Taken:
+def take_in(center_id: UUID, rows: Sequence[Any]) -> Taken:
     """Write down what rows of the accounting say; those that cannot be believed are kept aside.
 
     A segment that has ended stays so, whatever an older answer says; of two ends the one that came later counts.
+    What is new goes straight into the table, by COPY; what is known is compared, and put there anew where it changed.
     """
-    taken, now = Taken(), int(clock.now().timestamp())
-    segments: dict[tuple[int, int], Segment] = {}
-    bad: list[tuple[Any, BadRow]] = []
-    for row in rows:
-        try:
-            segment = read(row, now)
-        except BadRow as problem:
-            bad.append((row, problem))
-            continue
-        if segment is None:
-            taken.foreign += 1
-        else:
-            segments[segment[0], segment[1]] = _later(segments.get((segment[0], segment[1])), segment)
+    taken, bad = Taken(), []
     _cursor(center_id, lock=True)  # one import of a center at a time
-    _write(center_id, segments, taken)
+    known, start = _known(center_id, rows), f"{center_id.hex}\t"
+    changed: dict[Key, Segment] = {}
+
+    def pieces() -> Iterator[str]:
+        for columns, wrong, foreign in piles(rows, int(clock.now().timestamp())):
+            bad.extend(wrong)
+            taken.foreign += foreign
+            fresh = _fresh(columns, known, changed)
+            taken.new += len(fresh[0])
+            taken.keys += zip(columns[0], columns[1], strict=True)
+            taken.work_ids.update(columns[2])
+            yield lines(start, fresh)
+
+    copy_in(JobSegment, COLUMNS, pieces())
+    _replace(center_id, changed, start)
+    taken.changed, taken.same = len(changed), len(set(taken.keys)) - taken.new - len(changed)
     taken.rejected = _keep_aside(center_id, bad)
-    _accept(center_id, segments)
+    _accept(center_id, taken.keys)
     return taken
 
 
-def _later(known: Segment | None, segment: Segment) -> Segment:
-    return known if known is not None and known.ended_at is not None and segment.ended_at is None else segment
+Key = tuple[int, int]  # the job and when the segment was submitted
+Told = tuple[Any, ...]  # what may still change of a segment
 
 
-def _write(center_id: UUID, segments: Mapping[tuple[int, int], Segment], taken: Taken) -> None:
-    known = _known(center_id, segments)
-    fresh = [segment for key, segment in segments.items() if key not in known] if known else list(segments.values())
-    changed = [segments[key] for key, was in known.items() if key in segments and _is_news(was, segments[key])]
-    if changed:
-        _remove(center_id, changed)
-    start = f"{center_id.hex}\t"
-    copy_in(JobSegment, COLUMNS, (start + line(segment) for segment in (*fresh, *changed)))
-    taken.new, taken.changed = len(fresh), len(changed)
-    taken.same = len(segments) - len(fresh) - len(changed)
-    taken.work_ids = {UUID(segment.work_id) for segment in segments.values()}
-    taken.job_ids = {job_id for job_id, _submitted in segments}
+def _fresh(columns: Columns, known: dict[Key, Told], changed: dict[Key, Segment]) -> Columns:
+    """The segments that were not known; those that were and are not the same any more go into `changed`."""
+    keys = list(zip(columns[0], columns[1], strict=True))
+    if known.keys().isdisjoint(keys) and len(set(keys)) == len(keys):
+        may_change = (columns[number] for number in MAY_CHANGE)
+        known.update(zip(keys, zip(*may_change, strict=True), strict=True))
+        return columns
+    return as_columns(_sifted(map(Segment._make, zip(*columns, strict=True)), known, changed))
+
+
+def _sifted(segments: Iterable[Segment], known: dict[Key, Told], changed: dict[Key, Segment]) -> Iterator[Segment]:
+    for segment in segments:
+        key = segment.job_id, segment.submitted_at
+        if key not in known:
+            known[key] = _may_change(segment)
+            yield segment
+        elif _is_news(known[key], segment):
+            known[key] = _may_change(segment)
+            changed[key] = segment
 
 
 _KNOWN = """
@@ -184,47 +201,48 @@ FROM job_segment WHERE center_id = :center AND job_id BETWEEN :first AND :last
 """
 
 
-def _known(center_id: UUID, segments: Mapping[tuple[int, int], Segment]) -> dict[tuple[int, int], tuple[Any, ...]]:
-    """What was known of jobs between the first and the last of these: that part of each which may still change."""
-    if not segments:
+def _known(center_id: UUID, rows: Iterable[Any]) -> dict[Key, Told]:
+    """What is known of jobs between the first and the last of these."""
+    numbers = [row["job_id"] for row in rows if type(row) is dict and type(row.get("job_id")) is int]
+    if not numbers:
         return {}
-    numbers = {"first": min(segments)[0], "last": max(segments)[0]}
-    found = db.session.execute(text(_KNOWN), {"center": center_id, **numbers})
+    limits = {"first": max(min(numbers), 0), "last": min(max(numbers), 2**62)}
+    found = db.session.execute(text(_KNOWN), {"center": center_id, **limits})
     return {(row[0], row[1]): tuple(row[2:]) for row in found}
 
 
-def _is_news(was: tuple[Any, ...], segment: Segment) -> bool:
-    if was[2] is not None and segment.ended_at is None:
-        return False
-    return was != (
-        *(segment.state, segment.started_at, segment.ended_at),
-        *(segment.suspended_seconds, segment.exit_status, segment.nodes),
-    )
+def _may_change(segment: Segment) -> Told:
+    return tuple(segment[number] for number in MAY_CHANGE)
 
 
-def _remove(center_id: UUID, segments: Sequence[Segment]) -> None:
+def _is_news(was: Told, segment: Segment) -> bool:
+    return not (was[2] is not None and segment.ended_at is None) and was != _may_change(segment)
+
+
+def _replace(center_id: UUID, changed: Mapping[Key, Segment], start: str) -> None:
+    if not changed:
+        return
+    jobs, moments = zip(*changed, strict=True)
     db.session.execute(
         text(
             "DELETE FROM job_segment s"
             " USING unnest(CAST(:jobs AS bigint[]), CAST(:moments AS bigint[])) AS n(job, moment)"
             " WHERE s.center_id = :center AND s.job_id = n.job AND s.submitted_at = to_timestamp(n.moment)"
         ),
-        {
-            "center": center_id,
-            "jobs": [segment.job_id for segment in segments],
-            "moments": [segment.submitted_at for segment in segments],
-        },
+        {"center": center_id, "jobs": list(jobs), "moments": list(moments)},
     )
+    copy_in(JobSegment, COLUMNS, [lines(start, as_columns(changed.values()))])
 
 
 # --- what makes no sense --------------------------------------------------------------------------------------------
 
 
-def nobody_s(center_id: UUID, work_ids: Iterable[UUID]) -> int:
+def nobody_s(center_id: UUID, work_ids: Iterable[str]) -> int:
     """Keep aside what bears the name of a session or batch job that this center never had."""
     found = db.session.execute(
         text(
-            "SELECT to_jsonb(s) FROM job_segment s WHERE s.center_id = :center AND s.work_id = ANY(:ids)"
+            "SELECT to_jsonb(s) FROM job_segment s"
+            " WHERE s.center_id = :center AND s.work_id = ANY(CAST(:ids AS uuid[]))"
             " AND NOT EXISTS (SELECT FROM lab_session l WHERE l.id = s.work_id AND l.center_id = s.center_id)"
         ),
         {"center": center_id, "ids": list(work_ids)},
@@ -258,7 +276,7 @@ def retry(center_id: UUID) -> Taken:
         row.state = RejectState.OPEN
         if row.why == "nobody-s":
             work_id = UUID(row.raw["work_id"])
-            total.work_ids.add(work_id)
+            total.work_ids.add(work_id.hex)
             row.state = RejectState.OPEN if _is_nobody_s(center_id, work_id) else RejectState.ACCEPTED
             continue
         db.session.flush()
@@ -331,10 +349,8 @@ def _key(row: Any) -> tuple[Any, Any] | None:
     return (job_id, submitted) if isinstance(job_id, int) and isinstance(submitted, int | str) else None
 
 
-def _accept(center_id: UUID, segments: Mapping[tuple[int, int], Segment]) -> None:
+def _accept(center_id: UUID, keys: Iterable[Key]) -> None:
     """What made no sense makes sense by now: the row came again, and whole."""
-    if not segments:
-        return
     waiting = db.session.scalars(
         select(AccountingReject).where(
             AccountingReject.center_id == center_id,
@@ -342,6 +358,8 @@ def _accept(center_id: UUID, segments: Mapping[tuple[int, int], Segment]) -> Non
             AccountingReject.why != "nobody-s",
         )
     )
-    for row in waiting:
-        if _key(row.raw) in segments:
+    rows = waiting.all()
+    known = set(keys) if rows else set()
+    for row in rows:
+        if _key(row.raw) in known:
             row.state = RejectState.ACCEPTED

@@ -17,7 +17,7 @@ from labs.services.reconcile import Look
 ON = (SessionState.RUNNING, SessionState.STOPPING)
 
 
-def to_weigh(center_id: UUID, work_ids: Iterable[UUID]) -> list[UUID]:
+def to_weigh(center_id: UUID, work_ids: Iterable[str]) -> list[UUID]:
     """Of these sessions, and of those that are on, the ones where something must follow."""
     return queries.to_weigh(center_id, work_ids)
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import clock as time
@@ -20,7 +20,7 @@ from labs.models import SessionState as State
 from labs.months import Month
 from labs.queries import evidence as queries
 from labs.services import accounting, evidence, periods
-from labs.slurm_accounting import read
+from labs.slurm_accounting import BadRow, piles, read
 from tests.make import as_actor
 
 numbers = itertools.count(100)
@@ -484,30 +484,61 @@ def test_names_come_as_they_are(campus, slurm, text):
     assert db.session.execute(sa.select(JobSegment.nodes, JobSegment.account)).one() == (text, text)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_whatever_comes_in_whatever_order_the_end_is_the_same(data):
-    """Rows of some jobs at different moments of their lives, imported in any order, any number of times."""
-    jobs = data.draw(
-        st.lists(st.tuples(st.integers(1, 4), st.integers(0, 2), st.integers(0, 50)), min_size=1, max_size=8)
-    )
-    base = 1_772_442_000
+def test_whatever_comes_in_whatever_order_the_end_is_the_same(make, data):
+    """Rows of some jobs at different moments of their lives, in any order, in answers cut anyhow, any of them twice."""
+    base, center_id = 1_772_442_000, uuid4()
+    lives = data.draw(st.dictionaries(st.tuples(st.integers(1, 4), st.integers(0, 2)), st.integers(0, 50), min_size=1))
     rows, final = [], {}
-    for job_id, segment, length in jobs:
+    for (job_id, segment), length in lives.items():
         submitted = base + segment * 100
         work = f"lab-{UUID(int=job_id).hex}"
         whole = raw(work, job_id, submitted, submitted + 1, submitted + 1 + length)
-        if (job_id, submitted) in final:
-            continue
-        final[job_id, submitted] = submitted + 1 + length
         rows += [raw(work, job_id, submitted, None, 0), raw(work, job_id, submitted, submitted + 1, 0), whole]
-    known: dict = {}
-    for one in [*data.draw(st.permutations(rows)), *data.draw(st.lists(st.sampled_from(rows), max_size=10))]:
-        segment = read(one, base + 10_000)
-        key = segment[0], segment[1]
-        known[key] = accounting._later(known.get(key), segment)
+        final[job_id, submitted] = submitted + 1 + length
+    sent = data.draw(st.permutations(rows + data.draw(st.lists(st.sampled_from(rows), max_size=10))))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=4)))
+    db.session.add(make.center(slug=f"c{uuid4().hex}", id=center_id))
 
-    assert {key: segment.ended_at for key, segment in known.items()} == final
+    for start, end in itertools.pairwise([0, *cuts, len(sent)]):
+        with transaction():
+            accounting.take_in(center_id, sent[start:end])
+
+    found = db.session.scalars(sa.select(JobSegment).where(JobSegment.center_id == center_id))
+    assert {(one.job_id, epoch(one.submitted_at)): epoch(one.ended_at) for one in found} == final
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_pile_is_read_as_its_rows_are(data):
+    """Whatever a row holds, reading it among others says the same as reading it alone."""
+    now = 1_772_442_000
+    strange = st.sampled_from([None, 0, -1, "7", 2**70, True, [], {}, "a\0b", 1.5, now + 10**6])
+    rows = []
+    for number in range(data.draw(st.integers(1, 6))):
+        one = raw(
+            data.draw(st.sampled_from([f"lab-{uuid4().hex}", "x", f"batch-{uuid4().hex}"])), number + 1, now, now, now
+        )
+        where = data.draw(st.sampled_from([*one, "time.start", "time.end", "time.suspended", "time.submission", ""]))
+        if where.startswith("time."):
+            one["time"] = one["time"] | {where.removeprefix("time."): data.draw(strange)}
+        elif where:
+            one[where] = data.draw(strange)
+        rows.append(one)
+
+    alone, bad, foreign = [], [], 0
+    for one in rows:
+        try:
+            segment = read(one, now)
+        except BadRow as problem:
+            bad.append((one, problem.code))
+        else:
+            alone, foreign = (alone, foreign + 1) if segment is None else ([*alone, segment], foreign)
+
+    ((columns, wrong, others),) = piles(rows, now)
+
+    assert (list(zip(*columns, strict=True)), [(one, p.code) for one, p in wrong], others) == (alone, bad, foreign)
 
 
 def raw(name, job_id, submitted, start, end):
