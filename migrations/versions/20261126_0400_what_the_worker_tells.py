@@ -1,13 +1,13 @@
 """What the worker tells of itself and its jobs, and what audits of the ledger found.
 
-Revision: b3e81c20f7a4, after 6a20b7c91d35
+Revision: b3e81c20f7a4, after 1f83d7b25ac4
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "b3e81c20f7a4"
-down_revision = "6a20b7c91d35"
+down_revision = "1f83d7b25ac4"
 
 
 def upgrade() -> None:

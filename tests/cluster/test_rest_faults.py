@@ -1,4 +1,4 @@
-"""slurmrestd that fails, breaks off or believes no token: labs go on, starts fail in words, and all is well afterwards."""
+"""slurmrestd that fails, breaks off or believes no token: labs go on, starts fail in words, then all is well."""
 
 import http.client
 import json

@@ -1,6 +1,6 @@
 """What schedulers say was run, how far it was read, and the rows that make no sense.
 
-Revision: 7d31c08e4f92, after 6a20b7c91d35
+Revision: 7d31c08e4f92, after b3e81c20f7a4
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "7d31c08e4f92"
-down_revision = "6a20b7c91d35"
+down_revision = "b3e81c20f7a4"
 
 MOMENT = sa.DateTime(timezone=True)
 REJECT_STATES = sa.Enum(

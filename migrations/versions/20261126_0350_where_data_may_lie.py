@@ -1,13 +1,13 @@
 """Where the data of a lab may lie.
 
-Revision: 1f83d7b25ac4, after 6a20b7c91d35
+Revision: 1f83d7b25ac4, after 7d41c2e9a806
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "1f83d7b25ac4"
-down_revision = "6a20b7c91d35"
+down_revision = "7d41c2e9a806"
 
 
 def upgrade() -> None:
