@@ -22,6 +22,7 @@ import courses.life
 import courses.pages
 import labs.access_matrix
 import labs.api
+import labs.api.hold_edge
 import labs.commands
 import labs.internal
 import labs.jobs
@@ -96,9 +97,11 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
     jobs.init_app(app, _jobs(), [labs.services.clock_steps.follow])
     accounts.commands.init_app(app)
     labs.commands.init_app(app)
-    metrics.init_app(app, [jobs.figures, labs.metrics.figures, accounts.metrics.figures])
     demo.init_app(app, shown=settings.demo)
-    app.wsgi_app = labs.api.HoldEdge(app)  # type: ignore[method-assign]
+    labs.api.hold_edge.init_app(app)  # before Flask; and before it again what counts
+    metrics.init_app(
+        app, [jobs.figures, labs.metrics.figures, accounts.metrics.figures]
+    )  # outermost: it counts what passes
     return app
 
 

@@ -14,7 +14,6 @@ from labs.api import (
     statements,
     terms,
 )
-from labs.api.hold_edge import HoldEdge
 
 BLUEPRINTS = (
     sessions.blp,
@@ -33,4 +32,4 @@ BLUEPRINTS = (
     decisions.blp,
 )
 
-__all__ = ["BLUEPRINTS", "HoldEdge", "terms"]
+__all__ = ["BLUEPRINTS", "terms"]

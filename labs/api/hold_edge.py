@@ -18,8 +18,9 @@ from accounts import seen_tokens
 from accounts.queries import Visitor
 from accounts.services import service_tokens
 from app.errors import Forbidden, NotFound
-from app.logs import number_of
-from labs.api.holds import PATH, json_of, key_in
+from app.logs import about, number_of
+from app.metrics import ROUTE
+from labs.api.holds import PATH, blp, json_of, key_in
 from labs.errors import IdempotencyKeyMissing
 from labs.schemas.holds import LONGEST, PURPOSE, SHORTEST_EXPIRY
 from labs.services import holds
@@ -40,9 +41,13 @@ class NotPlain(Exception):
     """This request is not for here."""
 
 
-class HoldEdge:
-    """`app.wsgi_app = HoldEdge(app)`, when everything else is in place."""
+def init_app(app: Flask) -> None:
+    """When everything is in place that answers requests."""
+    app.extensions["hold_edge"] = edge = HoldEdge(app)
+    app.wsgi_app = edge  # type: ignore[method-assign]
 
+
+class HoldEdge:
     def __init__(self, app: Flask) -> None:
         self._app = app
         self._long_way: WSGIApplication = app.wsgi_app
@@ -52,13 +57,15 @@ class HoldEdge:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "POST" or not environ["PATH_INFO"].startswith(PATH):
             return self._long_way(environ, start_response)
+        number = number_of(environ.get("HTTP_X_REQUEST_ID", ""))
         try:
-            status, sent, headers = self._done(environ)
+            with about(request_id=number):
+                status, sent, headers = self._done(environ)
         except (NotPlain, *LONG_WAY):
             return self._long_way(environ, start_response)
         except Exception as error:
             return self._explained(environ, error)(environ, start_response)
-        length, number = str(len(sent)), number_of(environ.get("HTTP_X_REQUEST_ID", ""))
+        length, environ[ROUTE] = str(len(sent)), f"{blp.name}.{'reserve' if environ['PATH_INFO'] == PATH else 'settle'}"
         start_response(status, [*self._headers, ("Content-Length", length), ("X-Request-Id", number), *headers])
         return [sent]
 

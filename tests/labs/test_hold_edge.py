@@ -24,7 +24,7 @@ C = 1_000_000
 @pytest.fixture
 def edge(app):
     """Counts what it is left to do."""
-    edge = app.wsgi_app
+    edge = app.extensions["hold_edge"]
     left, taken = [], []
     long_way, done = edge._long_way, edge._done
 
@@ -87,6 +87,20 @@ def test_the_number_of_the_request_is_kept_or_made(client, program, edge):
     assert edge.taken == [HOLDS]
     assert answer.headers["X-Request-Id"] == "mine-12345"
     assert len(program.reserve("numbered-2").headers["X-Request-Id"]) == 32
+
+
+def test_both_ways_are_counted_under_one_name(app, client, program, edge):
+    def counted():
+        text = client.get("/metrics").text
+        wanted = 'chancai_http_requests_total{method="POST",route="holds_api.reserve",status="201"} '
+        return sum(float(line.removeprefix(wanted)) for line in text.splitlines() if line.startswith(wanted))
+
+    before = counted()
+    program.reserve("counted-01")
+    _long(app, program, lambda: program.reserve("counted-02"))
+
+    assert len(edge.taken) == 1
+    assert counted() == before + 2
 
 
 def test_a_replay_says_so(program, edge):
