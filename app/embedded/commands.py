@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -21,6 +22,9 @@ var_dir = click.option(
     envvar="VAR_DIR",
     help="Where database, secrets and homes are kept. [default: var/ in the checkout]",
 )
+
+
+MORE_CHECKS: list[Callable[[Var, Sequence[str]], list[Finding]]] = []  # of those who know more than this package
 
 
 @click.command("run")
@@ -67,9 +71,17 @@ def run(var_dir: Path, port: int, labs_port: int, center: str, cluster_folder: P
 @click.command("doctor")
 @var_dir
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
-def doctor(var_dir: Path, as_json: bool) -> None:
-    """Say what is missing or wrong here, and how to mend it. Exit status 1 when there is an error."""
-    findings = examination.examine(Var(var_dir.absolute()))
+@click.option("--centers/--no-centers", default=True, help="Also examine the hubs in HUBS_FILE and their clusters.")
+@click.option("--slurm-file", multiple=True, metavar="CENTER=FILE", help="The SLURM_FILE of the hub of that center.")
+def doctor(var_dir: Path, as_json: bool, centers: bool, slurm_file: tuple[str, ...]) -> None:
+    """Say what is missing or wrong here and at the centers, and how to mend it. Exit status 1 when there is an error.
+
+    At a center it has the hub start a lab that nobody ordered, which must be refused.
+    """
+    var = Var(var_dir.absolute())
+    findings = examination.examine(var)
+    if centers:
+        findings += [finding for check in MORE_CHECKS for finding in check(var, slurm_file)]
     if as_json:
         click.echo(examination.as_json(findings))
     else:

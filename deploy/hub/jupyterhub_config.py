@@ -13,7 +13,7 @@ import os
 from jupyterhub import slugs
 from jupyterhub.handlers.base import BaseHandler
 
-from deploy.hub import hooks, settings, visits
+from deploy.hub import about, hooks, settings, visits
 from deploy.hub.admission import Platform
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  (given by traitlets)
@@ -76,6 +76,7 @@ c.JupyterHub.load_roles = [
 ]
 c.JupyterHub.admin_access = False
 visits.install()
+c.JupyterHub.extra_handlers = [(about.PATH, about.About)]
 c.Authenticator.admin_users = set()
 
 # Servers: named after sessions, admitted one by one

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from flask import Flask, Response, jsonify, redirect, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import Unauthorized
 from werkzeug.serving import make_server
 
 
@@ -135,7 +136,8 @@ class StandIn:
         return body["user"], body["server"]
 
     def _body(self) -> dict[str, Any]:
-        assert request.headers["Authorization"] == f"Bearer {self.admission_secret}"
+        if request.headers["Authorization"] != f"Bearer {self.admission_secret}":
+            raise Unauthorized
         body: dict[str, Any] = request.get_json()
         assert body["center"] == self.center
         return body
