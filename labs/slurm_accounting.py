@@ -158,7 +158,7 @@ def _pile(pile: list[Any], now: int) -> Columns:
     if None in names:
         pile, names = [row for row, name in zip(pile, names, strict=True) if name], [name for name in names if name]
     times, taken = [row["time"] for row in pile], [row["tres"]["allocated"] for row in pile]
-    if {kind for one in taken for kind in (one[0]["type"], one[1]["type"], len(one))} - {"cpu", "mem", *range(2, 99)}:
+    if {one[0]["type"] for one in taken} - {"cpu"} or {one[1]["type"] for one in taken} - {"mem"}:
         raise ValueError("other resources come first")
     columns: Columns = [
         [row["job_id"] for row in pile],
@@ -185,7 +185,7 @@ def _are_believed(columns: Columns, latest: int) -> bool:
     begun, done = [moment for moment in started if moment], [moment for moment in ended if moment]
     return (
         all(set(map(type, column)) <= {int} for column in (jobs, submitted, begun, done, *columns[12:]))
-        and all(set(map(type, column)) <= {str} and "\0" not in "".join(column) for column in columns[4:10])
+        and all(set(map(type, words)) <= {str} and "\0" not in "".join(words) for words in map(set, columns[4:10]))
         and min(jobs, default=1) > 0
         and all(min(column, default=latest) >= EARLIEST for column in (submitted, begun, done))
         and all(max(column, default=latest) <= latest for column in (submitted, begun, done))
@@ -201,7 +201,7 @@ def _are_believed(columns: Columns, latest: int) -> bool:
 
 _SPECIAL = re.compile(r"[\\\t\n\r]").search
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_DAY_SECONDS = 24 * 3600
+DAY = 24 * 3600
 
 
 def lines(start: str, columns: Columns) -> str:
@@ -210,21 +210,22 @@ def lines(start: str, columns: Columns) -> str:
     for number in (1, 10, 11):
         told[number] = _moments(told[number])
     for number in range(4, 10):
-        if _SPECIAL("".join(told[number])):
+        if _SPECIAL("".join(set(told[number]))):
             told[number] = [word.translate(_ESCAPES) for word in told[number]]
     return "".join(map((start + "\t".join(["%s"] * len(told)) + "\n").__mod__, zip(*told, strict=True)))
 
 
 def _moments(column: Iterable[int | None]) -> list[str]:
-    days, seconds = _days, _seconds_of_a_day()
-    return [NULL if at is None else days(at // _DAY_SECONDS) + seconds[at % _DAY_SECONDS] for at in column]
+    seconds = _seconds_of_a_day()
+    days = {day: _day(day) for day in {at // DAY for at in column if at is not None}}
+    return [NULL if at is None else days[at // DAY] + seconds[at % DAY] for at in column]
 
 
 @cache
 def _seconds_of_a_day() -> list[str]:
-    return [f" {at // 3600:02}:{at // 60 % 60:02}:{at % 60:02}+00" for at in range(_DAY_SECONDS)]
+    return [f" {at // 3600:02}:{at // 60 % 60:02}:{at % 60:02}+00" for at in range(DAY)]
 
 
 @lru_cache(4096)
-def _days(number: int) -> str:
-    return datetime.fromtimestamp(number * _DAY_SECONDS, UTC).strftime("%Y-%m-%d")
+def _day(number: int) -> str:
+    return datetime.fromtimestamp(number * DAY, UTC).strftime("%Y-%m-%d")

@@ -2,6 +2,7 @@
 
 import itertools
 from datetime import timedelta
+from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from app import clock as time
 from app.access import SYSTEM, PlatformRole
 from app.db import db, transaction
-from labs import ledger
+from labs import ledger, slurm_accounting
 from labs.adapters.slurmrestd import Slurm, SlurmUnreachable
 from labs.jobs import accounting as job
 from labs.models import AccountingCursor, AccountingReject, CenterKind, JobSegment, LedgerTransaction, RejectState
@@ -308,8 +309,8 @@ def test_the_cursor_stays_where_a_crash_came_between_rows_and_cursor(campus, slu
     before = db.session.scalars(sa.select(AccountingCursor.read_until)).one()
     clock.shift(60 * MINUTE)
     slurm.rows = [row(session.server_name, ready, ready + 10 * MINUTE)]
-    with monkeypatch.context() as patch:
-        patch.setattr(accounting, "move", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with monkeypatch.context() as broken:
+        broken.setattr(accounting, "move", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             import_(campus)
     db.session.rollback()
@@ -326,8 +327,8 @@ def test_the_cursor_stays_where_a_crash_came_between_rows_and_cursor(campus, slu
 def test_a_crash_before_the_ledger_follows_is_made_good(campus, slurm, clock, monkeypatch):
     session, ready = settled(campus, clock)
     slurm.rows = [row(session.server_name, ready, ready + 10 * MINUTE)]
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "_follow", lambda *_, **_more: (_ for _ in ()).throw(KeyboardInterrupt))
+    with monkeypatch.context() as broken:
+        broken.setattr(job, "_follow", lambda *_, **_more: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             import_(campus)
     clock.shift(120 * MINUTE)
@@ -490,8 +491,9 @@ def test_whatever_comes_in_whatever_order_the_end_is_the_same(make, data):
     """Rows of some jobs at different moments of their lives, in any order, in answers cut anyhow, any of them twice."""
     base, center_id = 1_772_442_000, uuid4()
     lives = data.draw(st.dictionaries(st.tuples(st.integers(1, 4), st.integers(0, 2)), st.integers(0, 50), min_size=1))
-    rows, final = [], {}
+    rows, final, apart = [], {}, data.draw(st.sampled_from([1, 1_000_000]))
     for (job_id, segment), length in lives.items():
+        job_id *= apart
         submitted = base + segment * 100
         work = f"lab-{UUID(int=job_id).hex}"
         whole = raw(work, job_id, submitted, submitted + 1, submitted + 1 + length)
@@ -502,7 +504,7 @@ def test_whatever_comes_in_whatever_order_the_end_is_the_same(make, data):
     db.session.add(make.center(slug=f"c{uuid4().hex}", id=center_id))
 
     for start, end in itertools.pairwise([0, *cuts, len(sent)]):
-        with transaction():
+        with transaction(), patch.object(slurm_accounting, "PILE", data.draw(st.integers(1, 5))):
             accounting.take_in(center_id, sent[start:end])
 
     found = db.session.scalars(sa.select(JobSegment).where(JobSegment.center_id == center_id))
@@ -517,9 +519,8 @@ def test_a_pile_is_read_as_its_rows_are(data):
     strange = st.sampled_from([None, 0, -1, "7", 2**70, True, [], {}, "a\0b", 1.5, now + 10**6])
     rows = []
     for number in range(data.draw(st.integers(1, 6))):
-        one = raw(
-            data.draw(st.sampled_from([f"lab-{uuid4().hex}", "x", f"batch-{uuid4().hex}"])), number + 1, now, now, now
-        )
+        name = data.draw(st.sampled_from([f"lab-{uuid4().hex}", "x", f"batch-{uuid4().hex}"]))
+        one = raw(name, number + 1, now, now, now)
         where = data.draw(st.sampled_from([*one, "time.start", "time.end", "time.suspended", "time.submission", ""]))
         if where.startswith("time."):
             one["time"] = one["time"] | {where.removeprefix("time."): data.draw(strange)}
