@@ -126,9 +126,13 @@ def _start_books(layout: Layout) -> None:
         parts.run(layout, "sacctmgr", "-i", "-Q", "add", "cluster", config.CLUSTER)
 
 
-def _start_nodes(layout: Layout) -> None:
+def _start_controller(layout: Layout) -> None:
     parts.start(layout, "slurmctld", "slurmctld", "-D", account="slurm")
     parts.wait_for(layout, "slurmctld", lambda: "UP" in (_says(layout, "scontrol", "ping") or ""))
+
+
+def _start_nodes(layout: Layout) -> None:
+    _start_controller(layout)
     for node in NODES:
         start_node(layout, node)
 
@@ -170,6 +174,16 @@ def _says(layout: Layout, *command: str) -> str | None:
         return parts.run(layout, *command, within=10)
     except NoCluster:
         return None
+
+
+def start_again(layout: Layout, name: str) -> None:
+    """A part of Slurm that has died, and wait until it answers. One that runs is left alone."""
+    if name in NODES:
+        start_node(layout, name)
+    elif name == "slurmdbd":
+        _start_books(layout)
+    elif name == "slurmctld":
+        _start_controller(layout)
 
 
 def kill(layout: Layout, name: str) -> psutil.Process | None:

@@ -6,7 +6,7 @@ does not answer, that is said once, and the next round tries again.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,12 +34,16 @@ class Ear(Protocol):
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab that runs: its name, its home, the folder shared with it, and whose files are its own."""
+    """A lab that runs: its name, its home, the folder shared with it, and whose files are its own.
+
+    `lease_moved` hears until when its lease runs, with each round; what it does must not take long.
+    """
 
     server: str
     home: Path
     room: Path
     uid: int
+    lease_moved: Callable[[str], None] | None = None
 
 
 class Reporter:
@@ -156,6 +160,8 @@ class Reporter:
         changed = []
         for lab in labs:
             news = read_news(told.get(lab.server))
+            if news and news["lease_ends_at"] and lab.lease_moved and lab.server in self._labs:
+                lab.lease_moved(news["lease_ends_at"])
             if news and lab.server in self._labs and self._written.get(lab.server) != news:
                 changed.append((lab, news))
         for lab in await asyncio.to_thread(_write_all, changed):

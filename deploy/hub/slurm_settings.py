@@ -26,6 +26,7 @@ class SlurmSettings:
     account: str = "chancai"
     qos: str = "lab"
     accelerator: str = "npu:ascend"
+    operator: str = "slurm"  # the account that gives jobs more time
     lab_ip: str = "0.0.0.0"  # noqa: S104  (what a lab listens on; its node is behind the site's walls)
     lab_ports: tuple[int, int] = (20000, 29999)
     nodes: Mapping[str, str] = field(default_factory=dict)

@@ -33,11 +33,13 @@ from deploy.hub.spawners import LAB, language, server_arguments
 from labs.adapters.slurmrestd import Job, Order, SlurmError, SlurmRefused, SlurmRest
 
 QUOTA = re.compile(r"(Assoc|QOS)")  # of Slurm's reasons to let a job wait: those that time alone does not cure
+WAITS_AGAIN = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED")
 SECONDS_BETWEEN_LOOKS = 0.2
 CODES_OF_SLURM = {2050: "cluster-quota", 2066: "cluster-quota"}  # what its refusals of a submission are called by us
 NO_ASSOCIATION = (2045, "Invalid account")  # the platform's quotas are on their way to the cluster
 SECONDS_FOR_QUOTAS = 30.0
 SECONDS_BETWEEN_ASKING_AGAIN = 1.0
+MINUTES_TO_STOP = 5  # what a hold pays for beyond its lease
 MINUTES_TO_END = 2  # beyond the lease: the platform ends a lab, Slurm only one that the platform forgot
 GIVEN_UP = 1
 Found = TypeVar("Found")
@@ -56,6 +58,9 @@ class SlurmSpawner(SavingSpawner, Spawner):
     account = ""
     _room = ""
     _seen = "waiting to be submitted"
+    _ran = False
+    _lease_ends_at = ""
+    _changing: asyncio.Future[None] | None = None  # kept, since nobody else does
 
     # What JupyterHub asks of a spawner
 
@@ -67,6 +72,7 @@ class SlurmSpawner(SavingSpawner, Spawner):
         self._room = str(slurm_room.make(Path(self.settings.rooms_dir), self.name, self.granted.files))
         self.job_id = await self._submit(self._order(self.granted))
         job, port = await self._wait_for_port()
+        self._ran = True
         self._was_asked_to_save = False
         self._report()
         return self.settings.nodes.get(job.node, job.node), port
@@ -82,10 +88,24 @@ class SlurmSpawner(SavingSpawner, Spawner):
             return None
         if job is None:
             return GIVEN_UP
+        if self._ran and job.state in WAITS_AGAIN:
+            return await self._give_up(job)
         if not job.has_ended:
             return None
         self.log.info("%s: job %i has ended: %s %s", self._log_name, self.job_id, job.state, job.reason)
         return os.waitstatus_to_exitcode(job.exit_status) if job.exit_status else 0
+
+    async def _give_up(self, job: Job) -> int | None:
+        """Its node died, and Slurm would run it again from its beginning, whenever that is: this lab is over."""
+        self.log.warning(
+            "%s: job %i waits again (%s %s), and is cancelled", self._log_name, job.id, job.state, job.reason
+        )
+        try:
+            await self._ask(self.slurm.cancel, self.account, job.id)
+        except SlurmError as error:
+            self.log.warning("%s: job %i is not cancelled: %s", self._log_name, job.id, error)
+            return None  # asked again with the next look
+        return GIVEN_UP
 
     async def stop(self, now: bool = False) -> None:
         """Ask Slurm to cancel the job, and see it ended. Raises what keeps Slurm from it: then nothing is forgotten."""
@@ -109,6 +129,7 @@ class SlurmSpawner(SavingSpawner, Spawner):
         if state.get("job_id"):
             self.job_id, self.account, self._room = int(state["job_id"]), state["account"], state["room"]
             self.granted = Spec(session=state["session"], cores=1, memory_mb=64)
+            self._ran = True
             self._report()
 
     def clear_state(self) -> None:
@@ -117,7 +138,7 @@ class SlurmSpawner(SavingSpawner, Spawner):
             self.reporter.remove(self.name)
         if self._room:
             slurm_room.remove(self.room)
-        self.job_id, self._room = 0, ""
+        self.job_id, self._room, self._ran = 0, "", False
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         told = ""
@@ -169,7 +190,26 @@ class SlurmSpawner(SavingSpawner, Spawner):
 
     def _report(self) -> None:
         if self.reporter:
-            self.reporter.add(Lab(self.name, self.home, self.room, self.uid))
+            self.reporter.add(Lab(self.name, self.home, self.room, self.uid, self._lease_moved))
+
+    def _lease_moved(self, ends_at: str) -> None:
+        """The platform gave more time: let the scheduler not end the job before."""
+        if ends_at != self._lease_ends_at:
+            self._lease_ends_at = ends_at
+            self._changing = asyncio.ensure_future(self._prolong(ends_at))
+
+    async def _prolong(self, ends_at: str) -> None:
+        """Raise the job's time limit where it has become too short. Only an operator of Slurm's may."""
+        try:
+            job = await self._ask(self.slurm.job, self.account, self.job_id)
+            if job is None or job.started_at is None or job.minutes is None:
+                return
+            minutes = minutes_until(ends_at, job.started_at) + MINUTES_TO_STOP
+            if minutes > job.minutes + 1:  # a lease begins some seconds after its job
+                await self._ask(partial(self.slurm.change, time_limit=minutes), self.settings.operator, self.job_id)
+        except (SlurmError, ValueError) as error:
+            self._lease_ends_at = ""  # again with the next round
+            self.log.warning("%s: job %i got no more time: %s", self._log_name, self.job_id, error)
 
     def _order(self, spec: Spec) -> Order:
         asked, center = spec.slurm, self.settings

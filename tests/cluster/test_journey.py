@@ -48,6 +48,23 @@ def test_a_student_s_lab_is_a_job_of_the_budget_runs_is_stopped_and_charged(
     ledger.become_right()
 
 
+def test_more_time_for_a_lab_is_more_time_for_its_job(
+    student: Student, lab: tuple[str, str], slurm: SlurmRest, ledger: Books
+) -> None:
+    session = student.running(*lab)
+    before = job_of(slurm, session).minutes
+    assert before
+
+    answer = student.http.post(
+        f"/api/v1/lab-sessions/{session}/extensions", json={"minutes": 20}, headers={"Idempotency-Key": "more"}
+    )
+
+    assert answer.status_code == 200, answer.text
+    until(lambda: before + 20 <= (job_of(slurm, session).minutes or 0) <= before + 21, 30)
+    student.stop(session)
+    ledger.become_right()
+
+
 def test_the_cluster_s_quotas_are_the_platform_s(its_cluster: Layout, ledger: Books) -> None:
     from labs.services import slurm_quotas
 
