@@ -45,11 +45,17 @@ class SlurmDenied(SlurmError):
 
 
 class SlurmRefused(SlurmError):
-    """Slurm understood and said no. `code` is Slurm's own, such as `AssocGrpCPUMinutesLimit` or 2050."""
+    """Slurm understood and said no. `code` is Slurm's own, such as `AssocGrpCPUMinutesLimit` or 2050.
 
-    def __init__(self, call: str, message: str, status: int | None = None, code: int = 0) -> None:
+    `job_id` is there when it took the job all the same, which then waits: "Requested nodes are busy".
+    """
+
+    def __init__(
+        self, call: str, message: str, status: int | None = None, code: int = 0, job_id: int | None = None
+    ) -> None:
         super().__init__(call, message, status)
         self.code = code
+        self.job_id = job_id
 
 
 class SlurmFault(SlurmError):
@@ -213,7 +219,12 @@ class SlurmRest:
 
     def submit(self, account: str, order: Order) -> int:
         """The new job's number. Not to be repeated blindly: look for the name first."""
-        answer = self._call("submit", "POST", "/job/submit", account, order.body())
+        try:
+            answer = self._call("submit", "POST", "/job/submit", account, order.body())
+        except SlurmRefused as refusal:
+            if refusal.job_id:
+                return refusal.job_id
+            raise
         job_id = answer.body.get("job_id")
         if isinstance(job_id, bool) or not isinstance(job_id, int) or job_id <= 0:
             raise SlurmFault("submit", "the answer has no job_id", answer.status)
@@ -348,6 +359,7 @@ def _errors(body: Mapping[str, Any], token: str) -> tuple[tuple[int, str], ...]:
 
 
 AWAY = ("unable to contact", "connection refused", "connect failure", "communication", "timed out", "not responding")
+NO_REASON = (-1, "unspecified error")
 DENIED = ("authentication", "access/permission denied", "invalid user", "protocol authentication")
 
 
@@ -357,11 +369,15 @@ def _refuse(answer: Answer) -> None:
     words = message.lower()
     if any(one in words for one in AWAY):
         raise SlurmUnreachable(answer.call, message, answer.status)
+    if code == NO_REASON[0] or NO_REASON[1] in words:  # so it says, too, with an expired token and without slurmctld
+        raise SlurmUnreachable(answer.call, message, answer.status)
     if any(one in words for one in DENIED):
         raise SlurmDenied(answer.call, message, answer.status)
     if not answer.errors:
         raise SlurmFault(answer.call, message, answer.status)
-    raise SlurmRefused(answer.call, message, answer.status, code)
+    job_id = answer.body.get("job_id")
+    is_job = isinstance(job_id, int) and not isinstance(job_id, bool) and job_id > 0
+    raise SlurmRefused(answer.call, message, answer.status, code, job_id if is_job else None)
 
 
 def _means_no_job(refusal: SlurmRefused) -> bool:

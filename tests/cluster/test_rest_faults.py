@@ -1,4 +1,4 @@
-"""slurmrestd that fails, breaks off or believes no token: labs go on, starts fail in words, then all is well."""
+"""slurmrestd that fails, breaks off or believes no token: labs go on, starts fail in words, and then all is well."""
 
 import http.client
 import json
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content[:sent])
         self.close_connection = True
-        self.server.spoiled += sent is not None or status == 500
+        self.server.spoiled += self.server.spoil is not whole
 
     do_GET = do_POST = do_DELETE = pass_on
 
