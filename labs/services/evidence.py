@@ -4,7 +4,10 @@ right by a new booking where it was charged for another time."""
 from collections.abc import Iterable
 from uuid import UUID
 
-from app import audit
+from flask_babel import lazy_gettext as _
+
+from accounts.services import notices
+from app import audit, clock
 from app.access import SYSTEM
 from app.db import db
 from labs import ledger
@@ -13,6 +16,15 @@ from labs.queries import evidence as queries
 from labs.queries.evidence import LET_BE_SECONDS, Accounted
 from labs.services import reconcile, sessions
 from labs.services.reconcile import Look
+
+TELL_FROM_SECONDS = 60  # what is set right by less is nobody's news
+
+notices.describe(
+    "lab-charge-set-right",
+    _("The charge of a lab was set right"),
+    _("%(title)s ran for %(ran_seconds)s by the center's own accounting; %(charged_seconds)s had been charged."),
+    label=_("The charge of a lab was set right"),
+)
 
 ON = (SessionState.RUNNING, SessionState.STOPPING)
 
@@ -53,5 +65,20 @@ def _revise(session: LabSession, known: Accounted) -> bool:
     moved = ledger.revise(session.hold_id, known.seconds, reason, started_at=session.ready_at)
     hold = db.session.get_one(Hold, session.hold_id)
     session.seconds_used, session.charged_micro = hold.posted_seconds, hold.posted_micro
+    if abs(before - known.seconds) >= TELL_FROM_SECONDS:
+        _tell(session, before)
     audit.record(SYSTEM, "session.revise", session, seconds=(before, known.seconds), micro=moved, state=known.state)
     return True
+
+
+def _tell(session: LabSession, charged_seconds: int) -> None:
+    notices.notify(
+        session.person_id,
+        "lab-charge-set-right",
+        f"{session.id}:set-right:{clock.now().isoformat()}",
+        url=f"/labs/{session.id}/ledger",
+        title_zh=session.template.title_zh,
+        title_en=session.template.title_en,
+        ran_seconds=session.seconds_used,
+        charged_seconds=charged_seconds,
+    )

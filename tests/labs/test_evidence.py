@@ -127,6 +127,19 @@ def test_a_lab_is_charged_for_the_time_that_accounting_says(campus, slurm, clock
     assert ledger.audit() == []
 
 
+@pytest.mark.parametrize(("minutes", "is_told"), [(28, True), (32, True), (29.5, False)])
+def test_the_person_hears_of_a_charge_that_was_set_right(campus, slurm, clock, minutes, is_told):
+    session, ready = settled(campus, clock)
+    slurm.rows = [row(session.server_name, ready, ready + minutes * MINUTE)]
+
+    import_(campus)
+    import_(campus)
+
+    told = sa.text("SELECT facts FROM notice WHERE person_id = :p AND kind = 'lab-charge-set-right'")
+    found = db.session.execute(told, {"p": campus.student.id}).scalars().all()
+    assert [(one["charged_seconds"], one["ran_seconds"]) for one in found] == [(1800, minutes * 60)] * is_told
+
+
 def test_old_bookings_stay_as_they_are(campus, slurm, clock):
     session, ready = settled(campus, clock)
     before = db.session.execute(sa.text("SELECT * FROM ledger_entry ORDER BY id")).all()
