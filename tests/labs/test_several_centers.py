@@ -548,3 +548,33 @@ def test_operators_set_regions(two):
         assert centers.set_region(operator, "west", "").region is None
     assert places.take(two.west.id)
     places.leave(two.west.id, SessionState.RESERVED)
+
+
+def test_to_launch_a_size_costs_hardly_more_than_a_flavor(two):
+    """With one center nothing is weighed; each further center is asked the questions of a launch, and no more."""
+    one = two.make.template([two.campus.flavor])
+    people = [two.person() for _ in range(4)]
+    db.session.commit()
+
+    def statements(who, **changes):
+        actor, asked = as_actor(who), two.asked | changes
+        seen = []
+
+        def note(connection, cursor, statement, *rest):
+            seen.append(statement)
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", note)
+        try:
+            with transaction():
+                sessions.request(actor, **asked)
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", note)
+        return len(seen)
+
+    statements(people[0], template_id=one.id, size=None, flavor_id=two.campus.flavor.id)
+    by_flavor = statements(people[1], template_id=one.id, size=None, flavor_id=two.campus.flavor.id)
+    by_size = statements(people[2], template_id=one.id)
+    of_two = statements(people[3])
+
+    assert by_size <= by_flavor + 1, (by_flavor, by_size)
+    assert of_two <= by_size + 15, (by_size, of_two)
