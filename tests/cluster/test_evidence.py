@@ -160,7 +160,7 @@ def test_a_requeued_job_has_two_segments(campus: Campus, cluster: Layout, slurm:
     time.sleep(2)
     parts.run(cluster, "scontrol", "requeue", str(job_id))
     eventually(lambda: (job := slurm.job("slurm", job_id)) is not None and job.is_pending)
-    eventually(lambda: starts_again(cluster, slurm, job_id), 60)
+    eventually(lambda: starts_again(cluster, slurm, job_id), 90)
     slurm.cancel("slurm", job_id)
 
     both = [("REQUEUED", True), ("CANCELLED", True)]
@@ -171,11 +171,13 @@ def test_a_requeued_job_has_two_segments(campus: Campus, cluster: Layout, slurm:
 
 
 def starts_again(cluster: Layout, slurm: SlurmRest, job_id: int) -> bool:
-    """A requeued job waits for two minutes, unless it is told not to, after it has ended."""
-    job = slurm.job("slurm", job_id)
-    if job and job.is_pending:
-        parts.run(cluster, "scontrol", "update", f"JobId={job_id}", "StartTime=now")
-    return job is not None and job.is_running
+    """A requeued job waits for two minutes, unless it is told not to once it has ended; each telling puts it off anew."""
+    parts.run(cluster, "scontrol", "update", f"JobId={job_id}", "StartTime=now")
+    for _look in range(20):
+        if (job := slurm.job("slurm", job_id)) and job.is_running:
+            return True
+        time.sleep(0.5)
+    return False
 
 
 def test_accounting_that_was_away_for_some_time(campus: Campus, cluster: Layout, slurm: SlurmRest) -> None:
