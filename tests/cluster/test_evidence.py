@@ -171,7 +171,7 @@ def test_a_requeued_job_has_two_segments(campus: Campus, cluster: Layout, slurm:
 
 
 def starts_again(cluster: Layout, slurm: SlurmRest, job_id: int) -> bool:
-    """A requeued job waits for two minutes, unless it is told not to once it has ended; each telling puts it off anew."""
+    """A requeued job waits for two minutes, unless it is told not to once it ended; each telling puts it off anew."""
     parts.run(cluster, "scontrol", "update", f"JobId={job_id}", "StartTime=now")
     for _look in range(20):
         if (job := slurm.job("slurm", job_id)) and job.is_running:
