@@ -139,6 +139,19 @@ def test_slurmctld_dies_and_comes_back(floor: Floor) -> None:
     floor.is_charged_rightly(session)
 
 
+def test_a_start_while_slurmctld_is_away_costs_nothing(floor: Floor) -> None:
+    build.kill(floor.cluster, "slurmctld")
+    floor.ledger.let_a_minute_pass()
+    session = str(floor.student.launch(*floor.lab)["id"])
+
+    shown = floor.has_ended(session, 150)
+
+    assert (shown["state"], shown["charged_micro"]) == ("voided", 0)
+    assert shown["failure_code"] == "cluster-silent", shown["failure"]
+    build.start_again(floor.cluster, "slurmctld")
+    floor.student.stop(floor.running())
+
+
 def test_a_hub_that_is_killed_finds_its_lab_again(floor: Floor) -> None:
     session = floor.running()
     hub = build.kill(floor.cluster, "hub")
@@ -167,3 +180,32 @@ def test_while_slurmdbd_is_away_labs_go_on_and_quotas_are_drift(floor: Floor) ->
     until(lambda: floor.quotas_drift() == 0, 60)
     floor.student.stop(other)
     floor.is_charged_rightly(other)
+
+
+def test_a_job_that_waits_for_ever_costs_nothing_and_can_be_left(floor: Floor) -> None:
+    floor.scontrol("update", f"nodename={','.join(NODES)}", "state=drain", "reason=test")
+    floor.ledger.let_a_minute_pass()
+    session = str(floor.student.launch(*floor.lab)["id"])
+    until(lambda: any(one.name.endswith(session.replace("-", "")) for one in floor.slurm.jobs("slurm")), 30)
+    time.sleep(NOTICED_WITHIN)
+    assert floor.job(session).is_pending
+    assert floor.student.state(session) == "starting"
+
+    floor.student.http.post(f"/api/v1/lab-sessions/{session}/stop")  # the hub ends a start when its patience does
+
+    shown = floor.has_ended(session, 200)
+    assert (shown["state"], shown["charged_micro"]) == ("voided", 0)
+    until(lambda: floor.job(session).has_ended, 30)
+
+
+def test_the_time_limit_ends_a_lab_and_it_is_settled(floor: Floor) -> None:
+    """Slurm looks once in half a minute."""
+    session = floor.running()
+    time.sleep(15)  # else the hub, which hears of the lease only now, gives it what it was promised
+    floor.scontrol("update", f"JobId={floor.job(session).id}", "TimeLimit=1")
+
+    shown = floor.has_ended(session, 180)
+
+    assert floor.job(session).state == "TIMEOUT"
+    assert shown["state"] == "settled"
+    floor.is_charged_rightly(session)
