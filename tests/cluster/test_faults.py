@@ -6,6 +6,7 @@ After each, what differs returns to nothing by itself: drift, audit, and jobs of
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from deploy.cluster import build, front, parts
@@ -166,6 +167,27 @@ def test_a_hub_that_is_killed_finds_its_lab_again(floor: Floor) -> None:
     assert floor.job(session).is_running
     floor.student.stop(session)
     floor.is_charged_rightly(session)
+
+
+def test_a_node_that_dies_ends_its_lab_and_leaves_nothing(floor: Floor) -> None:
+    session = floor.running()
+    job = floor.job(session)
+    build.kill(floor.cluster, job.node)
+
+    shown = floor.has_ended(session, 180)
+
+    assert shown["state"] == "settled"
+    runs = parts.run(floor.cluster, "sacct", "-a", "-X", "-D", "-n", "-P", "-j", str(job.id), "-o", "State,ElapsedRaw")
+    first, *later = (row.split("|") for row in runs.splitlines())
+    assert first[0] == "NODE_FAIL"
+    assert all(row[0].startswith("CANCELLED") and row[1] == "0" for row in later)  # Slurm would have run it again
+    assert 0 < shown["seconds_used"] <= int(first[1]) + NOTICED_WITHIN
+    build.start_again(floor.cluster, job.node)
+    until(lambda: not _processes_of(job.user), 90)
+
+
+def _processes_of(user: str) -> list[psutil.Process]:
+    return [one for one in psutil.process_iter(["username"]) if one.info["username"] == user]
 
 
 def test_while_slurmdbd_is_away_labs_go_on_and_quotas_are_drift(floor: Floor) -> None:
