@@ -3,7 +3,6 @@
 The manifests are checked against the schema that Kubernetes publishes; what a cluster does with them is not tried here.
 """
 
-import asyncio
 import base64
 import json
 import os
@@ -27,6 +26,7 @@ from deploy.hub.kubernetes_settings import parse
 from deploy.hub.kubernetes_spawner import KubernetesSpawner
 from deploy.hub.settings import BadSettings
 from labs.models import CenterKind
+from tests.hub.loops import in_a_loop
 from tests.labs.conftest import campus as campus
 from tests.labs.test_internal import ask
 
@@ -91,7 +91,7 @@ def pod_of(spawner, spec):
         async with ApiClient() as api:
             return api.sanitize_for_serialization(await spawner.get_pod_manifest())
 
-    return asyncio.run(render())
+    return in_a_loop(render())
 
 
 def spec(**values):
@@ -214,7 +214,7 @@ def test_a_start_that_was_not_admitted_makes_no_pod(spawner):
         await spawner.start()
 
     with pytest.raises(StartRefused):
-        asyncio.run(start())
+        in_a_loop(start())
 
 
 @pytest.mark.parametrize("values", [{"pool": "gpus"}, {"accelerators": 1}])
