@@ -49,7 +49,7 @@ NO_PAGES = {
     "labs.budget_statement_now",
 }
 SAME_FOR_ALL = {"apidocs.show", "problems.index", "problems.show"}  # looked at once, by the first who comes
-NOT_FOR_EYES = ("/api/v1", "/static/", "/oauth", "/internal", "/.well-known", "/healthz", "/readyz")
+NOT_FOR_EYES = ("/api/v1", "/static/", "/oauth", "/internal", "/.well-known", "/healthz", "/readyz", "/metrics")
 
 
 @dataclass(frozen=True)

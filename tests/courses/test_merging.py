@@ -327,7 +327,7 @@ def test_every_table_that_names_a_person_says_what_a_merge_does_with_it(app):
         "course_version",  # who published it, as it was
         *("hold", "member_cap"),  # move together, with the shares
         "usage_day",  # what was booked on that day stays booked under that account
-        "home_usage",  # the folder stays where it is, and the preview says so
+        *("home_usage", "slurm_user"),  # folder and cluster account stay where they are, and the preview says so
     }
     naming = {
         table.name
