@@ -96,7 +96,8 @@ class Settings:
         return {
             "SQLALCHEMY_DATABASE_URI": self.database_url,
             "SQLALCHEMY_ENGINE_OPTIONS": {
-                **POOL,  # and app.db.ask_who_rested
+                **POOL,
+                "pool_pre_ping": True,
                 "pool_size": 8,
                 "max_overflow": 16,
                 "connect_args": {"connect_timeout": 5, "options": LIMITS},

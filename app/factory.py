@@ -48,7 +48,7 @@ from app import (
 from app.access_matrix import Section
 from app.config import Settings, SlurmAccess
 from app.cookies import CookieSessions
-from app.db import ask_who_rested, db
+from app.db import db
 from app.jobs import Job
 from app.orjsons import Json
 from labs.adapters import Hub
@@ -71,8 +71,6 @@ def create_app(settings: Settings | None = None, hubs: dict[str, Hub] | None = N
 
     logs.init_app(app)
     db.init_app(app)
-    with app.app_context():
-        ask_who_rested(db.engine)
     Migrate(app, db, directory=str(Path(__file__).parents[1] / "migrations"), compare_type=True, render_as_batch=False)
     catalogs.compile_stale()
     locale.init_app(app)
